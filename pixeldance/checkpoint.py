@@ -1,0 +1,168 @@
+"""A checkpoint is a folder: config.json (the system, and the SHA-256 of each part) and one safetensors file a part.
+
+Nothing is ever unpickled, and nothing is loaded before its name, its hash, its keys and its shapes were checked.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pixeldance.atomic import atomic_folder
+from pixeldance.codec import KLConfig, PatchConfig
+from pixeldance.condition import ImageSlots
+from pixeldance.diffusion.noise import Iid
+from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.nets.text import CLIPConfig, WordConfig
+from pixeldance.nets.unet import UNetConfig
+from pixeldance.nets.vae import VAEConfig
+from pixeldance.system import Parts, System
+
+VERSION = 1
+PARTS = ("codec", "text", "net")
+RECORDS: dict[str, type] = {
+    record.__name__: record
+    for record in (
+        *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
+        *(VP, VE, Flow, EDM),
+    )
+}
+
+
+def save(
+    folder: Path,
+    parts: Parts,
+    dtype: torch.dtype = torch.float16,
+    about: Mapping[str, Any] | None = None,
+    training: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write the networks of a system to a new `folder`, all of it or nothing.
+
+    `dtype` is that of the floating-point weights. `about` (numbers and text) is kept in the config as it is;
+    `training` is what a training run needs besides to go on, kept as it is in training.safetensors.
+    """
+    with atomic_folder(folder) as new:
+        files = {name: _stored(getattr(parts, name).state_dict(), dtype) for name in PARTS}
+        if training is not None:
+            files["training"] = {key: value.contiguous() for key, value in training.items()}
+        hashes = {}
+        for name, state in files.items():
+            save_file(state, new / f"{name}.safetensors")
+            hashes[name] = file_sha256(new / f"{name}.safetensors")
+        config = {
+            "version": VERSION,
+            "sha256": hashes,
+            "about": dict(about or {}),
+            "system": to_json(parts.system),
+        }
+        (new / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def load(folder: Path) -> Parts:
+    """The networks of a checkpoint, in float32, in evaluation mode. Raises ValueError for anything that is not whole."""
+    config = read_config(folder)
+    parts = Parts(from_json(config["system"]))
+    for name in PARTS:
+        part = getattr(parts, name)
+        part.load_state_dict(_fitting(folder, name, _tensors(folder, name, config), part.state_dict()))
+    return parts.eval().requires_grad_(False)
+
+
+def load_training(folder: Path) -> dict[str, Tensor]:
+    """What `save` was given as `training`, checked like the weights."""
+    return _tensors(folder, "training", read_config(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json, checked to be of our version and form; nothing else of the folder is opened."""
+    file = folder / "config.json"
+    if not file.is_file():
+        pickles = [f.name for f in folder.iterdir() if f.suffix in PICKLES] if folder.is_dir() else []
+        if folder.suffix in PICKLES or pickles:
+            raise ValueError(f"{folder}: got a pickle, which can run code when opened; wanted {FORM}")
+        raise ValueError(f"{folder}: got no config.json; wanted {FORM}")
+    try:
+        config = json.loads(file.read_text())
+        version, hashes, _ = config["version"], config["sha256"], config["system"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not the config of a checkpoint ({error}); wanted {FORM}") from None
+    if version != VERSION:
+        raise ValueError(f"{file}: got checkpoint version {version}, this pixeldance reads version {VERSION}")
+    if not isinstance(hashes, dict) or not set(hashes) >= set(PARTS):
+        raise ValueError(f"{file}: got hashes for {hashes}; wanted one each for {', '.join(PARTS)}")
+    return config
+
+
+PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
+FORM = "a folder with config.json and codec, text and net .safetensors, as `pixeldance train` writes it"
+
+
+def model_hash(folder: Path) -> str:
+    """SHA-256 of config.json, which holds the hashes of all weights."""
+    return file_sha256(folder / "config.json")
+
+
+def file_sha256(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def to_json(record: Any) -> Any:
+    """A record of settings as JSON data; dataclasses carry their name as "kind"."""
+    if is_dataclass(record):
+        return {"kind": type(record).__name__} | {f.name: to_json(getattr(record, f.name)) for f in fields(record)}
+    return [to_json(each) for each in record] if isinstance(record, tuple) else record
+
+
+def from_json(data: Any) -> Any:
+    """The inverse of `to_json`; lists become tuples. Raises ValueError for an unknown kind or field."""
+    if isinstance(data, list):
+        return tuple(from_json(each) for each in data)
+    if not isinstance(data, dict):
+        return data
+    record = RECORDS.get(data.get("kind", ""))
+    if record is None:
+        raise ValueError(f"got a record of kind {data.get('kind')!r}; known are {', '.join(RECORDS)}")
+    try:
+        return record(**{name: from_json(value) for name, value in data.items() if name != "kind"})
+    except TypeError as error:
+        raise ValueError(f"got settings that {record.__name__} does not take: {error}") from None
+
+
+def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    return {
+        key: value.to(dtype if value.is_floating_point() else value.dtype).contiguous() for key, value in state.items()
+    }
+
+
+def _tensors(folder: Path, name: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    file, wanted = folder / f"{name}.safetensors", config["sha256"].get(name)
+    if not file.is_file() or wanted is None:
+        raise ValueError(f"{file}: missing; wanted {FORM}")
+    got = file_sha256(file)
+    if got != wanted:
+        raise ValueError(
+            f"{file}: damaged or cut short: its SHA-256 is {got}, config.json says {wanted}; copy it again"
+        )
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file}: not a safetensors file ({error})") from None
+
+
+def _fitting(folder: Path, name: str, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    shapes = {(key, tuple(value.shape)) for key, value in state.items()}
+    odd = shapes ^ {(key, tuple(value.shape)) for key, value in wanted.items()}
+    if odd:
+        raise ValueError(
+            f"{folder / name}.safetensors: its tensors do not fit the system in config.json, e.g. {sorted(odd)[:4]}"
+        )
+    return {key: value.to(wanted[key].dtype) for key, value in state.items()}

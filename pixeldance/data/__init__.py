@@ -1,0 +1,1 @@
+"""Captioned videos to train on and to measure with."""

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion: processes, noise, denoisers, guidance, samplers. Imports torch only."""

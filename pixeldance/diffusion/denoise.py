@@ -1,0 +1,127 @@
+"""A network, a process and a prediction type make a denoiser: (x_t, t, cond) -> the clean estimate x0.
+
+    x0 = c_skip x_t + c_out F(c_in x_t, c_noise, cond)          training target of F: (x0 - c_skip x_t) / c_out
+
+One line serves eps, v, x0, flow and edm (the form of arXiv 2206.00364 eq. 7, for any alpha and sigma). A
+*Denoise* is a denoiser with its condition bound: all that samplers and combinators ever see.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pixeldance.diffusion.process import Process, corrupt, per_sample
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+PredictionType = Literal["eps", "v", "x0", "flow", "edm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cond:
+    """The five places where a network takes a condition; what is None does not exist for it.
+
+    tokens (b, n, d) with `mask` (b, n), true where a token is real: read by cross-attention.
+    concat (b, f, c, h, w): joined to x on the channel axis. vector (b, v): added to the noise-level embedding.
+    residuals: tensors added to the network's features, from fine to coarse.
+    """
+
+    tokens: Float[Tensor, "b n d"] | None = None
+    mask: Bool[Tensor, "b n"] | None = None
+    concat: Float[Tensor, "b f c h w"] | None = None
+    vector: Float[Tensor, "b v"] | None = None
+    residuals: tuple[Tensor, ...] | None = None
+
+    def doors(self) -> dict[str, Tensor | tuple[Tensor, ...] | None]:
+        """The five as keyword arguments of a network."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def row(self, index: int) -> "Cond":
+        """The condition of one sample of the batch, as a batch of one."""
+        return replace(
+            self,
+            **{
+                name: None if door is None else door[index : index + 1]
+                for name, door in self.doors().items()
+                if not isinstance(door, tuple)
+            },
+            residuals=None if self.residuals is None else tuple(r[index : index + 1] for r in self.residuals),
+        )
+
+
+class Coefficients(NamedTuple):
+    """c_in, c_skip and c_out in the shape of t; c_noise is what the network is told about the level."""
+
+    c_in: Tensor
+    c_skip: Tensor
+    c_out: Tensor
+    c_noise: Tensor
+
+
+def coefficients(
+    process: Process, prediction: PredictionType, t: Float[Tensor, "*t"], sigma_data: float = 1.0
+) -> Coefficients:
+    """The coefficients of a prediction type at level t, in float32; t must be > 0.
+
+    eps: F = eps. v: F = alpha eps - sigma x0 (arXiv 2202.00512). x0: F = x0. flow: F = eps - x0.
+    edm: F keeps unit variance for data of deviation `sigma_data` (arXiv 2206.00364 eq. 7).
+    c_noise is 1000 t, DDPM's step, but ln(sigma) / 4 for edm.
+    """
+    alpha, sigma, t = process.alpha(t).float(), process.sigma(t).float(), t.float()
+    one = torch.ones_like(alpha)
+    power = alpha**2 + sigma**2
+    if prediction == "eps":
+        if bool((alpha == 0).any()):
+            raise ValueError(
+                "got an eps prediction at zero signal-to-noise ratio, where eps says nothing about x0; "
+                "use v, x0 or flow, or a process without zero terminal SNR"
+            )
+        return Coefficients(one, 1 / alpha, -sigma / alpha, 1000 * t)
+    if prediction == "v":
+        return Coefficients(one, alpha / power, -sigma / power, 1000 * t)
+    if prediction == "x0":
+        return Coefficients(one, 0 * one, one, 1000 * t)
+    if prediction == "flow":
+        return Coefficients(one, 1 / (alpha + sigma), -sigma / (alpha + sigma), 1000 * t)
+    total = (alpha**2 * sigma_data**2 + sigma**2).sqrt()
+    c_skip = alpha * sigma_data**2 / total**2
+    return Coefficients(1 / total, c_skip, sigma * sigma_data / total, sigma.log() / 4)
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network that knows its process and prediction type. Calling it gives x0 in float32."""
+
+    net: Callable[..., Tensor]
+    process: Process
+    prediction: PredictionType
+    sigma_data: float = 1.0
+
+    def __call__(
+        self, x: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond
+    ) -> Float[Tensor, "b f c h w"]:
+        """x_t and its level t, (), (b,) or (b, f), to the clean estimate."""
+        t = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)
+        c_in, c_skip, c_out, c_noise = coefficients(self.process, self.prediction, t, self.sigma_data)
+        predicted = self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float()
+        return per_sample(c_skip, x) * x + per_sample(c_out, x) * predicted
+
+    def bind(self, cond: Cond) -> Denoise:
+        """The denoiser with its condition bound."""
+        return lambda x, t: self(x, t, cond)
+
+    def error(
+        self,
+        x0: Float[Tensor, "b f c h w"],
+        eps: Float[Tensor, "b f c h w"],
+        t: Float[Tensor, "..."],
+        cond: Cond,
+    ) -> Float[Tensor, "b f c h w"]:
+        """What the training loss squares: the network's output less its target (x0 - c_skip x_t) / c_out."""
+        x = corrupt(self.process, x0, eps, t)
+        c_in, c_skip, c_out, c_noise = coefficients(self.process, self.prediction, t, self.sigma_data)
+        target = (x0 - per_sample(c_skip, x) * x) / per_sample(c_out, x)
+        return self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float() - target

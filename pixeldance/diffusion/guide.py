@@ -1,0 +1,79 @@
+"""Denoise -> Denoise: everything that changes *how* a video is generated.
+
+Each function takes a denoiser and gives another one, so that they nest freely: hold(clip(guided(...))).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pixeldance.diffusion.denoise import Cond, Denoise
+
+Model = Callable[[Tensor, Tensor, Cond], Tensor]
+
+
+def guided(model: Model, mix: Sequence[tuple[float, Cond]]) -> Denoise:
+    """A weighted sum of conditional estimates; classifier-free guidance (arXiv 2207.12598) at scale s is
+    [(s, cond), (1 - s, cond without text)].
+
+    The weights must sum to 1: then the sum means the same in x0-space, eps-space and score-space. Terms of weight
+    0 are not computed. They run one after the other: on a CPU a batch of two gains nothing and changes the bytes.
+    """
+    total = sum(weight for weight, _ in mix)
+    if abs(total - 1) > 1e-6:
+        raise ValueError(f"got guidance weights that sum to {total}; wanted 1, e.g. [(2, cond), (-1, without)]")
+    terms = [(weight, cond) for weight, cond in mix if weight != 0]
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        return torch.stack([weight * model(x, t, cond) for weight, cond in terms]).sum(0)
+
+    return denoise
+
+
+def hold(denoise: Denoise, known: Float[Tensor, "b f c h w"], mask: Bool[Tensor, "..."]) -> Denoise:
+    """Replacement conditioning (VDM, arXiv 2204.03458): keep `known` wherever `mask` is true."""
+    return lambda x, t: torch.where(mask, known, denoise(x, t))
+
+
+def clip(denoise: Denoise, low: float = -1.0, high: float = 1.0) -> Denoise:
+    """Clamp the clean estimate to the range of the data (DDPM's clip_denoised)."""
+    return lambda x, t: denoise(x, t).clamp(low, high)
+
+
+def steer(denoise: Denoise, loss: Callable[[Tensor], Tensor], scale: float | Callable[[Tensor], Tensor]) -> Denoise:
+    """Follow a loss: x0 - scale * d loss(x0(x)) / dx.
+
+    With a masked squared error and scale w alpha / 2 this is VDM's reconstruction guidance (arXiv 2204.03458
+    eq. 7); with -log p and scale sigma^2 / alpha it is classifier guidance. `scale` may be a function of t.
+    """
+
+    def steered(x: Tensor, t: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            x0 = denoise(x, t)
+            (gradient,) = torch.autograd.grad(loss(x0).sum(), x)
+        return x0.detach() - (scale(t) if callable(scale) else scale) * gradient
+
+    return steered
+
+
+def windows(denoise_of: Callable[[slice], Denoise], spans: Sequence[slice]) -> Denoise:
+    """Overlapping windows of frames, each with a denoiser of its own, averaged where they meet.
+
+    The mean is the least-squares merge of MultiDiffusion (arXiv 2302.08113 eq. 5) and Gen-L-Video (2305.18264).
+    The spans must cover every frame of x.
+    """
+
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        total, count = torch.zeros_like(x), torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
+        for span in spans:
+            total[:, span] += denoise_of(span)(x[:, span], t[:, span] if t.ndim == 2 else t)
+            count[span] += 1
+        if not bool(count.all()):
+            missing = torch.nonzero(count == 0).flatten().tolist()
+            raise ValueError(f"got windows that leave out frames {missing}; wanted spans that cover all frames")
+        return total / count.reshape(1, -1, *(1,) * (x.ndim - 2))
+
+    return denoise

@@ -1,0 +1,1 @@
+"""Measures of generated video, and the reports made of them."""

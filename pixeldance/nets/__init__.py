@@ -1,0 +1,1 @@
+"""The networks: denoisers, autoencoders and text encoders. Imports torch only."""

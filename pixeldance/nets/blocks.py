@@ -1,0 +1,101 @@
+"""The 2D building blocks of a UNet, each followed by its temporal part where the network has one.
+
+Features are frames (b f, c, h, w) in channels-last order; `emb` is what the network knows of the noise level, the
+vector condition and the frame number, one row a frame.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pixeldance.nets.attention import SpatialTransformer
+from pixeldance.nets.temporal import TemporalAttention, TemporalConvolution
+
+
+class Convolution(nn.Module):
+    """A 2D convolution, and after it the 1D temporal one (PixelDance sec. 3.2)."""
+
+    def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, groups: int, temporal: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2)
+        self.temporal = TemporalConvolution(c_out, groups, temporal) if temporal else None
+
+    def forward(self, x: Float[Tensor, "bf c h w"], frames: int) -> Float[Tensor, "bf d i j"]:
+        x = self.spatial(x)
+        return x if self.temporal is None else self.temporal(x, frames)
+
+
+class ResBlock(nn.Module):
+    """norm, SiLU, conv, + emb, norm, SiLU, conv, + shortcut; with `film` the emb scales and shifts the second norm."""
+
+    def __init__(self, c_in: int, c_out: int, emb: int, *, groups: int, temporal: int, film: bool) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(groups, c_in)
+        self.conv_in = Convolution(c_in, c_out, groups=groups, temporal=temporal)
+        self.emb = nn.Linear(emb, 2 * c_out if film else c_out)
+        self.norm_out = nn.GroupNorm(groups, c_out)
+        self.conv_out = Convolution(c_out, c_out, groups=groups, temporal=temporal)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+        self.film = film
+
+    def forward(
+        self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"], frames: int
+    ) -> Float[Tensor, "bf d h w"]:
+        h = self.conv_in(F.silu(self.norm_in(x)), frames)
+        told = self.emb(F.silu(emb))[:, :, None, None]
+        if self.film:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm_out(h) * (1 + scale) + shift
+        else:
+            h = self.norm_out(h + told)
+        return self.shortcut(x) + self.conv_out(F.silu(h), frames)
+
+
+class SpaceTimeTransformer(nn.Module):
+    """A 2D attention layer (pixels, then text), and after it the 1D temporal attention."""
+
+    def __init__(
+        self, width: int, head_width: int, context_width: int | None, mult: int, *, groups: int, temporal: int
+    ) -> None:
+        super().__init__()
+        self.spatial = SpatialTransformer(width, head_width, context_width, mult, groups)
+        self.temporal = TemporalAttention(width, head_width, mult, groups, temporal) if temporal else None
+
+    def forward(
+        self,
+        x: Float[Tensor, "bf c h w"],
+        frames: int,
+        tokens: Float[Tensor, "bf n d"] | None,
+        mask: Bool[Tensor, "bf n"] | None,
+    ) -> Float[Tensor, "bf c h w"]:
+        x = self.spatial(x, tokens, mask)
+        return x if self.temporal is None else self.temporal(x, frames)
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, then a convolution."""
+
+    def __init__(self, width: int, *, groups: int, temporal: int) -> None:
+        super().__init__()
+        self.conv = Convolution(width, width, groups=groups, temporal=temporal)
+
+    def forward(self, x: Float[Tensor, "bf c h w"], frames: int) -> Float[Tensor, "bf c i j"]:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"), frames)
+
+
+class MLP(nn.Module):
+    """Two layers with a SiLU between."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(c_in, c_out)
+        self.second = nn.Linear(c_out, c_out)
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... d"]:
+        return self.second(F.silu(self.first(x)))
+
+
+def channels_last(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Copy to channels-last order unless x has it already."""
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,223 @@
+"""The 3D UNet by inflation: Stable Diffusion's 2D UNet with a sense of time after every layer (arXiv 2311.10982).
+
+The noisy video and the concat condition are joined on the channel axis; text comes by cross-attention, the noise
+level and the vector condition by an embedding. `temporal="none"` leaves the 2D image model.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pixeldance.nets.attention import sinusoids
+from pixeldance.nets.blocks import MLP, Convolution, ResBlock, SpaceTimeTransformer, Upsample, channels_last
+from pixeldance.nets.temporal import frame_positions, zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """The geometry of a UNet; the defaults are Stable Diffusion 2.1's, inflated: the paper's configuration.
+
+    channels: of the latents. concat, tokens, vector: channels or width of those conditions, 0 where absent.
+    widths: channels on each level, the picture halved between them. attention: which levels have it.
+    layers: residual blocks a level (one more on the way up). heads have `head_width` channels.
+    temporal_convolutions, temporal_attentions: layers in each temporal branch.
+    film: the embedding scales and shifts instead of being added. frame_embedding: it also knows the frame number.
+    input_path: a path from the input to the output, linear but for gains set by the embedding; it lets a small
+    network start from its conditions instead of having to carry them through.
+    """
+
+    channels: int = 4
+    concat: int = 5
+    tokens: int = 1024
+    vector: int = 0
+    widths: tuple[int, ...] = (320, 640, 1280, 1280)
+    attention: tuple[bool, ...] = (True, True, True, False)
+    layers: int = 2
+    head_width: int = 64
+    feed_mult: int = 4
+    groups: int = 32
+    temporal: Literal["attention+convolution", "none"] = "attention+convolution"
+    temporal_convolutions: int = 2
+    temporal_attentions: int = 2
+    film: bool = False
+    frame_embedding: bool = False
+    input_path: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.attention):
+            raise ValueError(
+                f"got {len(self.widths)} widths and {len(self.attention)} attention switches; wanted one a level"
+            )
+
+
+class Level(nn.Module):
+    """One residual block and, where the level has attention, one transformer."""
+
+    def __init__(self, config: UNetConfig, c_in: int, c_out: int, emb: int, attention: bool) -> None:
+        super().__init__()
+        timed = config.temporal != "none"
+        self.block = ResBlock(
+            c_in,
+            c_out,
+            emb,
+            groups=config.groups,
+            temporal=config.temporal_convolutions * timed,
+            film=config.film,
+        )
+        self.transformer = (
+            SpaceTimeTransformer(
+                c_out,
+                config.head_width,
+                config.tokens or None,
+                config.feed_mult,
+                groups=config.groups,
+                temporal=config.temporal_attentions * timed,
+            )
+            if attention
+            else None
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "bf c h w"],
+        emb: Float[Tensor, "bf e"],
+        frames: int,
+        tokens: Float[Tensor, "bf n d"] | None,
+        mask: Bool[Tensor, "bf n"] | None,
+    ) -> Float[Tensor, "bf d h w"]:
+        x = self.block(x, emb, frames)
+        return x if self.transformer is None else self.transformer(x, frames, tokens, mask)
+
+
+class UNet(nn.Module):
+    """The denoising network F(c_in x_t, c_noise, conditions)."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, groups = config.widths, config.groups
+        temporal = config.temporal_convolutions if config.temporal != "none" else 0
+        emb = 4 * widths[0]
+        c_input = config.channels + config.concat
+        self.level_embedding = MLP(widths[0], emb)
+        self.vector_embedding = MLP(config.vector, emb) if config.vector else None
+        self.frame_embedding = MLP(emb + widths[0], emb) if config.frame_embedding and temporal else None
+        if self.frame_embedding is not None:
+            zero(self.frame_embedding.second)
+        self.conv_in = Convolution(c_input, widths[0], groups=groups, temporal=temporal)
+
+        skips = [widths[0]]
+        self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
+        width = widths[0]
+        for index, wider in enumerate(widths):
+            for _ in range(config.layers):
+                self.down.append(Level(config, width, wider, emb, config.attention[index]))
+                width = wider
+                skips.append(width)
+            if index < len(widths) - 1:
+                self.downsample.append(Convolution(width, width, stride=2, groups=groups, temporal=temporal))
+                skips.append(width)
+
+        self.middle_in = Level(config, width, width, emb, attention=True)
+        self.middle_out = Level(config, width, width, emb, attention=False)
+
+        self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
+        for index, narrower in reversed(list(enumerate(widths))):
+            for _ in range(config.layers + 1):
+                self.up.append(Level(config, width + skips.pop(), narrower, emb, config.attention[index]))
+                width = narrower
+            if index > 0:
+                self.upsample.append(Upsample(width, groups=groups, temporal=temporal))
+
+        self.norm_out = nn.GroupNorm(groups, width)
+        self.conv_out = nn.Conv2d(width, config.channels, 3, padding=1)
+        self.input_gain = nn.Linear(emb, c_input) if config.input_path else None
+        self.input_path = nn.Conv2d(c_input, config.channels, 1, bias=False) if config.input_path else None
+        if config.input_path:
+            zero(self.conv_out)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b f c h w"],
+        c_noise: Float[Tensor, "..."],
+        *,
+        tokens: Float[Tensor, "b n d"] | None = None,
+        mask: Bool[Tensor, "b n"] | None = None,
+        concat: Float[Tensor, "b f k h w"] | None = None,
+        vector: Float[Tensor, "b v"] | None = None,
+        residuals: tuple[Tensor, ...] | None = None,
+    ) -> Float[Tensor, "b f c h w"]:
+        """`c_noise` is (b,) or (b, f); `residuals` are added to the features kept for the way up, fine to coarse.
+
+        Height and width must be multiples of 2^(levels - 1).
+        """
+        b, f, _, height, width = x.shape
+        self._check(x, tokens, concat, vector)
+        emb = self._embed(c_noise, vector, b, f)
+        frames = x.flatten(0, 1)
+        h = channels_last(frames if concat is None else torch.cat([frames, concat.flatten(0, 1)], dim=1))
+        inputs = h
+        if tokens is not None:
+            tokens = tokens.repeat_interleave(f, dim=0)
+            mask = None if mask is None else mask.repeat_interleave(f, dim=0)
+
+        h = self.conv_in(h, f)
+        kept = [h]
+        down, up = iter(self.down), iter(self.up)
+        for index in range(len(self.config.widths)):
+            for _ in range(self.config.layers):
+                h = next(down)(h, emb, f, tokens, mask)
+                kept.append(h)
+            if index < len(self.downsample):
+                h = self.downsample[index](h, f)
+                kept.append(h)
+        if residuals is not None:
+            kept = [each + added.flatten(0, 1) for each, added in zip(kept, residuals, strict=True)]
+        h = self.middle_out(self.middle_in(h, emb, f, tokens, mask), emb, f, tokens, mask)
+        for index in range(len(self.config.widths)):
+            for _ in range(self.config.layers + 1):
+                h = next(up)(torch.cat([h, kept.pop()], dim=1), emb, f, tokens, mask)
+            if index < len(self.upsample):
+                h = self.upsample[index](h, f)
+        h = self.conv_out(torch.nn.functional.silu(self.norm_out(h)))
+        if self.input_gain is not None and self.input_path is not None:
+            gain = 1 + self.input_gain(torch.nn.functional.silu(emb))[:, :, None, None]
+            h = h + self.input_path(inputs * gain)
+        return h.unflatten(0, (b, f))
+
+    def _embed(self, c_noise: Tensor, vector: Tensor | None, b: int, f: int) -> Float[Tensor, "bf e"]:
+        level = self.level_embedding(sinusoids(c_noise, self.config.widths[0]))
+        level = level if level.ndim == 3 else level[:, None]
+        if self.vector_embedding is not None:
+            level = level + self.vector_embedding(vector)[:, None]
+        level = level.expand(b, f, -1)
+        if self.frame_embedding is not None and f > 1:
+            position = frame_positions(f, self.config.widths[0]).to(level).expand(b, -1, -1)
+            level = level + self.frame_embedding(torch.cat([level, position], dim=-1))
+        return level.flatten(0, 1)
+
+    def _check(self, x: Tensor, tokens: Tensor | None, concat: Tensor | None, vector: Tensor | None) -> None:
+        config, step = self.config, 2 ** (len(self.config.widths) - 1)
+        got = (
+            x.shape[2],
+            *(0 if d is None else d.shape[i] for d, i in ((tokens, 2), (concat, 2), (vector, 1))),
+        )
+        wanted = (config.channels, config.tokens, config.concat, config.vector)
+        if got != wanted:
+            raise ValueError(f"got (channels, tokens, concat, vector) of {got}; this network wants {wanted}")
+        if x.shape[3] % step or x.shape[4] % step:
+            raise ValueError(
+                f"got latents of {x.shape[3]} x {x.shape[4]}; this network wants multiples of {step} on both sides"
+            )
+
+    def temporal_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The named parameters that inflation added: all that a 2D network of this geometry lacks."""
+        return (
+            (name, parameter)
+            for name, parameter in self.named_parameters()
+            if ".temporal." in name or name.startswith("frame_embedding.")
+        )

@@ -1,0 +1,198 @@
+"""A model ready for use: `load()` gives a Pipeline, calling it gives a video.
+
+The arguments have the names that users know from diffusers' image-to-video pipelines.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Generator, Tensor
+
+from pixeldance import checkpoint
+from pixeldance.codec import to_pixels
+from pixeldance.diffusion.noise import generators
+from pixeldance.generate import Sampling, generate
+from pixeldance.image import ImageSource, fit, read_image
+from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.nets.text import WordEncoder
+from pixeldance.system import Parts
+
+SHIPPED = Path(__file__).parent / "weights" / "small"
+SEEDS = 2**63
+OutputType = Literal["pil", "np", "pt", "latent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOutput:
+    """frames: for each video a list of Pillow images ("pil"), or one array or tensor for all of them: "np" floats in
+    0..1 (b, f, h, w, c), "pt" floats in 0..1 (b, f, c, h, w), "latent" (b, f, c, h, w)."""
+
+    frames: Any
+
+
+class Pipeline:
+    """A system with its weights. `model_hash` is that of its checkpoint, None for weights made in memory."""
+
+    def __init__(self, parts: Parts, model_hash: str | None = None) -> None:
+        self.parts, self.model_hash = parts, model_hash
+        self.system = parts.system
+
+    def to(self, device: str | torch.device) -> "Pipeline":
+        """Move the networks, as torch does; noise is still drawn on the CPU."""
+        self.parts.to(device)
+        return self
+
+    def instruct(
+        self,
+        prompt: str,
+        image: ImageSource | None = None,
+        last_image: ImageSource | None = None,
+        *,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        fit_rule: str = "pad",
+    ) -> Instruction:
+        """A checked instruction for this model; pictures of another shape are fitted by `fit_rule`, never stretched.
+
+        Raises ValueError for an empty prompt, and for lengths and sizes that the model cannot make.
+        """
+        if not prompt.strip():
+            raise ValueError("got an empty prompt; wanted words for what the video shows, e.g. 'a red star moves left'")
+        length = self.system.frames[0] if num_frames is None else num_frames
+        if length not in self.system.frames:
+            near = min(self.system.frames, key=lambda possible: abs(possible - length))
+            raise ValueError(f"got {length} frames; this model makes {_either(self.system.frames)}: try {near}")
+        size = (height or self.system.sizes[0][0], width or self.system.sizes[0][1])
+        if size not in self.system.sizes:
+            near_size = min(self.system.sizes, key=lambda s: abs(s[0] - size[0]) + abs(s[1] - size[1]))
+            raise ValueError(
+                f"got a size of {size[1]}x{size[0]} (width x height); this model makes "
+                f"{_either(f'{w}x{h}' for h, w in self.system.sizes)}: try {near_size[1]}x{near_size[0]}"
+            )
+        given = {FIRST: image, LAST: last_image}
+        if length == 1 and (image is not None or last_image is not None):
+            raise ValueError("got a picture for a video of one frame; an image comes from its text alone")
+        frames = {
+            index: fit(read_image(source), size=size, rule=fit_rule)
+            for index, source in given.items()
+            if source is not None
+        }
+        return Instruction(text=prompt, frames=frames, length=length, size=size)
+
+    def unknown_words(self, prompt: str) -> list[str]:
+        """The words of a prompt that this model's text encoder was never taught."""
+        return self.parts.text.unknown(prompt) if isinstance(self.parts.text, WordEncoder) else []
+
+    def render(
+        self,
+        instruction: Instruction,
+        rng: Generator,
+        sampling: Sampling | None = None,
+        on_step: Callable[[int, Tensor], None] | None = None,
+    ) -> UInt8[np.ndarray, "f h w 3"]:
+        """One instruction to pixels; what the command line, the metrics and the server call."""
+        return self.decode(generate(self.parts, [instruction], [rng], sampling, on_step))[0]
+
+    @torch.inference_mode()
+    def decode(self, latents: Float[Tensor, "b f c h w"]) -> list[UInt8[np.ndarray, "f h w 3"]]:
+        """Latents to pixels, one video at a time, a few frames at a time."""
+        return [
+            np.concatenate([to_pixels(piece[0]) for piece in self.parts.codec.decode_stream(latents[i : i + 1])])
+            for i in range(len(latents))
+        ]
+
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        image: ImageSource | None = None,
+        last_image: ImageSource | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_frames: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        tau: float = 1.0,
+        tau_steps: int | None = None,
+        num_videos_per_prompt: int = 1,
+        generator: Generator | Sequence[Generator] | None = None,
+        seed: int | None = None,
+        output_type: OutputType = "pil",
+        callback_on_step_end: Callable[["Pipeline", int, int, dict[str, Tensor]], Any] | None = None,
+        fit_rule: str = "pad",
+    ) -> VideoOutput:
+        """A video from a text, a first frame and a last frame; both pictures may be left out.
+
+        image, last_image: a path, bytes, a Pillow image or uint8 pixels. tau: for which part of the way from noise
+        to the clean video the last frame is followed (`Sampling`). Video i of a call with `seed` s uses seed s + i;
+        `generator` may be one CPU generator for each video instead. `callback_on_step_end(pipe, step, step,
+        {"latents": x})` is called after each step and may raise to stop.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        settings = {"num_frames": num_frames, "height": height, "width": width, "fit_rule": fit_rule}
+        instructions = [
+            self.instruct(text, image, last_image, **settings)  # type: ignore[arg-type]
+            for text in prompts
+            for _ in range(num_videos_per_prompt)
+        ]
+        for text in prompts:
+            unknown = self.unknown_words(text)
+            if unknown:
+                warnings.warn(
+                    f"this model does not know these words and leaves them out: {', '.join(unknown)}",
+                    stacklevel=2,
+                )
+        rngs = _generators(generator, seed, len(instructions))
+        sampling = Sampling(steps=num_inference_steps, guidance=guidance_scale, tau=tau, tau_steps=tau_steps)
+
+        def on_step(index: int, x: Tensor) -> None:
+            if callback_on_step_end is not None:
+                callback_on_step_end(self, index, index, {"latents": x})
+
+        latents = generate(self.parts, instructions, rngs, sampling, on_step)
+        if output_type == "latent":
+            return VideoOutput(frames=latents)
+        videos = self.decode(latents)
+        if output_type == "pil":
+            return VideoOutput(frames=[[Image.fromarray(frame) for frame in video] for video in videos])
+        stacked = np.stack(videos).astype(np.float32) / 255
+        return VideoOutput(frames=stacked if output_type == "np" else torch.from_numpy(stacked).movedim(-1, 2))
+
+
+def load(folder: str | Path | None = None) -> Pipeline:
+    """The model of a checkpoint folder; without an argument the one that ships with this package.
+
+    Raises ValueError for anything but a whole checkpoint of our own format (`checkpoint.load`).
+    """
+    folder = SHIPPED if folder is None else Path(folder)
+    return Pipeline(checkpoint.load(folder), checkpoint.model_hash(folder))
+
+
+def check_seed(seed: object) -> int:
+    """`seed` if it is a whole number from 0 to 2^63 - 1; ValueError otherwise."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise ValueError(f"got seed {seed!r}; wanted a whole number from 0 to 2^63 - 1")
+    return seed
+
+
+def _generators(generator: Generator | Sequence[Generator] | None, seed: int | None, count: int) -> list[Generator]:
+    if generator is None:
+        first = int(torch.randint(2**31, ()).item()) if seed is None else check_seed(seed)
+        return generators([first + i for i in range(count)])
+    if seed is not None:
+        raise ValueError("got both generator and seed; give one of them")
+    rngs = [generator] if isinstance(generator, Generator) else list(generator)
+    if len(rngs) != count or any(rng.device.type != "cpu" for rng in rngs):
+        raise ValueError(f"got {len(rngs)} generators for {count} videos; wanted one CPU generator for each")
+    return rngs
+
+
+def _either(options: Any) -> str:
+    return " or ".join(map(str, options))

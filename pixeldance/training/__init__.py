@@ -1,0 +1,1 @@
+"""Training: what a step learns, and the loop that repeats it."""
