@@ -1,6 +1,6 @@
 """The shipped model: PixelDance on the toybox, 16 frames of 64 x 64 pixels.
 
-Command:   python experiments/small_autoencoder.py; python experiments/small_pixeldance.py
+Command:   python experiments/small_pixeldance.py
            (again to continue; --steps N --threads N)
 Cost:      hours on two CPU cores
 Expected:  direction right in most clips, crisp objects only after some 10^5 to 10^6 clips
@@ -8,7 +8,6 @@ Obtained:  (running)
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from pixeldance.codec import KLConfig, from_pixels
+from pixeldance.codec import PCA, fit_pca, from_pixels
 from pixeldance.data.toybox import ONE_OBJECT, World, clip
 from pixeldance.data.toybox.world import DIRECTIONS, MOTIONS
 from pixeldance.system import Parts
@@ -26,27 +24,31 @@ from pixeldance.systems import SMALL_PIXELDANCE
 from pixeldance.training.loop import Training, train
 from pixeldance.training.objective import Example, Objective
 
-AUTOENCODER = Path("runs/small_autoencoder")
 # Directions are what a director asks for first: drawn twice as often as the other motions.
 WORLD = replace(ONE_OBJECT, motions=(*MOTIONS, *DIRECTIONS))
 
 
 def config() -> Training:
-    kl = json.loads((AUTOENCODER / "config.json").read_text())
-    vae = SMALL_PIXELDANCE.codec.vae if isinstance(SMALL_PIXELDANCE.codec, KLConfig) else None
-    assert vae is not None
-    system = replace(SMALL_PIXELDANCE, codec=KLConfig(vae=vae, mean=tuple(kl["mean"]), std=tuple(kl["std"])))
     return Training(
-        system=system,
-        prepare=load_autoencoder,
+        system=SMALL_PIXELDANCE,
+        prepare=fit_codec,
         examples=partial(examples, world=WORLD, count=512),
         objective=Objective(focus=4.0, drop_last=0.35),
         block=512,
+        passes=1,
+        batch=8,
+        images=32,
+        steps=40_000,
+        cooldown=0,
+        save_minutes=4.0,
     )
 
 
-def load_autoencoder(parts: Parts) -> None:
-    parts.codec.net.load_state_dict(load_file(AUTOENCODER / "vae.safetensors"))
+def fit_codec(parts: Parts) -> None:
+    """The principal components of the toybox: of 1,600 frames of the whole world, objects anywhere."""
+    assert isinstance(parts.codec.net, PCA)
+    frames = [clip(seed, world=World(roam=0.5), frames=4).video for seed in range(400)]
+    fit_pca(parts.codec.net, from_pixels(np.concatenate(frames)))
 
 
 def examples(parts: Parts, block: int, *, world: World, count: int) -> Sequence[Example]:
@@ -67,10 +69,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/small_pixeldance"))
     parser.add_argument("--steps", type=int, default=config().steps)
+    parser.add_argument(
+        "--cooldown", type=int, default=config().cooldown, help="of the steps, the last with a falling rate"
+    )
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(replace(config(), steps=arguments.steps), arguments.out)
+    train(replace(config(), steps=arguments.steps, cooldown=arguments.cooldown), arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A checkpoint is a folder: config.json (the system, and the SHA-256 of each part) and one safetensors file a part.
+"""A checkpoint is a folder: config.json (the system, the SHA-256 of it and of each part) and a safetensors file a part.
 
 Nothing is ever unpickled, and nothing is loaded before its name, its hash, its keys and its shapes were checked.
 """
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixeldance.atomic import atomic_folder
-from pixeldance.codec import KLConfig, PatchConfig
+from pixeldance.codec import KLConfig, PatchConfig, PCAConfig
 from pixeldance.condition import ImageSlots
 from pixeldance.diffusion.noise import Iid
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
@@ -30,7 +30,7 @@ PARTS = ("codec", "text", "net")
 RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
-        *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
+        *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, PCAConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
         *(VP, VE, Flow, EDM),
     )
 }
@@ -56,19 +56,15 @@ def save(
         for name, state in files.items():
             save_file(state, new / f"{name}.safetensors")
             hashes[name] = file_sha256(new / f"{name}.safetensors")
-        config = {
-            "version": VERSION,
-            "sha256": hashes,
-            "about": dict(about or {}),
-            "system": to_json(parts.system),
-        }
+        system = to_json(parts.system)
+        hashes["system"] = _json_sha256(system)
+        config = {"version": VERSION, "sha256": hashes, "about": dict(about or {}), "system": system}
         (new / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
 def load(folder: Path) -> Parts:
-    """The networks of a checkpoint, in float32, in evaluation mode. Raises ValueError for anything that is not whole."""
-    config = read_config(folder)
-    parts = Parts(from_json(config["system"]))
+    """The networks of a checkpoint, in float32, in evaluation mode. Raises ValueError for anything but a whole one."""
+    config, parts = read_config(folder), Parts(read_system(folder))
     for name in PARTS:
         part = getattr(parts, name)
         part.load_state_dict(_fitting(folder, name, _tensors(folder, name, config), part.state_dict()))
@@ -78,6 +74,14 @@ def load(folder: Path) -> Parts:
 def load_training(folder: Path) -> dict[str, Tensor]:
     """What `save` was given as `training`, checked like the weights."""
     return _tensors(folder, "training", read_config(folder))
+
+
+def read_system(folder: Path) -> System:
+    """The system of a checkpoint; its weights are not opened."""
+    system = from_json(read_config(folder)["system"])
+    if not isinstance(system, System):
+        raise ValueError(f"{folder / 'config.json'}: got {type(system).__name__} for its system; wanted {FORM}")
+    return system
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -90,13 +94,18 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder}: got no config.json; wanted {FORM}")
     try:
         config = json.loads(file.read_text())
-        version, hashes, _ = config["version"], config["sha256"], config["system"]
+        version, hashes, system = config["version"], config["sha256"], config["system"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: not the config of a checkpoint ({error}); wanted {FORM}") from None
     if version != VERSION:
         raise ValueError(f"{file}: got checkpoint version {version}, this pixeldance reads version {VERSION}")
     if not isinstance(hashes, dict) or not set(hashes) >= set(PARTS):
         raise ValueError(f"{file}: got hashes for {hashes}; wanted one each for {', '.join(PARTS)}")
+    if hashes.get("system", _json_sha256(system)) != _json_sha256(system):
+        raise ValueError(
+            f"{file}: damaged: its system does not fit its SHA-256; copy it again (or remove sha256.system, if the "
+            "change was meant)"
+        )
     return config
 
 
@@ -128,13 +137,17 @@ def from_json(data: Any) -> Any:
         return tuple(from_json(each) for each in data)
     if not isinstance(data, dict):
         return data
-    record = RECORDS.get(data.get("kind", ""))
+    record = RECORDS.get(str(data.get("kind")))
     if record is None:
         raise ValueError(f"got a record of kind {data.get('kind')!r}; known are {', '.join(RECORDS)}")
     try:
         return record(**{name: from_json(value) for name, value in data.items() if name != "kind"})
     except TypeError as error:
         raise ValueError(f"got settings that {record.__name__} does not take: {error}") from None
+
+
+def _json_sha256(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
     encode: latents = (E q(z | frame) - mean) / std        decode: frame = clamp(decoder(std latents + mean))
 
 A codec is one `Codec` around a network of single frames: `PatchConfig` folds pixels into channels and loses
-nothing, `KLConfig` is a learned autoencoder (arXiv 2112.10752). Latents are logically (b, f, c, h, w) and
+nothing, `PCAConfig` keeps their principal components, `KLConfig` is a learned autoencoder (arXiv 2112.10752). Latents are logically (b, f, c, h, w) and
 stored as (b, f, h, w, c). The network is frozen; gradients still pass through `decode` to the latents.
 """
 
@@ -50,7 +50,22 @@ class KLConfig:
                 )
 
 
-CodecConfig = PatchConfig | KLConfig
+@dataclass(frozen=True, kw_only=True)
+class PCAConfig:
+    """The `channels` principal components of patch x patch squares: the best linear codec (Karhunen-Loeve).
+
+    Component k is divided by its standard deviation to the power `whiten`: 0 keeps the geometry of pixels, 1 makes
+    all components equally loud. The basis is fitted to frames by `fit_pca` and kept with the weights.
+    """
+
+    patch: int = 8
+    in_channels: int = 3
+    channels: int = 64
+    whiten: float = 0.5
+    frames_at_once: int = 64
+
+
+CodecConfig = PatchConfig | PCAConfig | KLConfig
 
 
 def build_codec(config: CodecConfig) -> "Codec":
@@ -59,6 +74,15 @@ def build_codec(config: CodecConfig) -> "Codec":
         return Codec(
             Fold(config.patch),
             channels=config.in_channels * config.patch**2,
+            factor=config.patch,
+            mean=0.0,
+            std=1.0,
+            frames_at_once=config.frames_at_once,
+        )
+    if isinstance(config, PCAConfig):
+        return Codec(
+            PCA(config),
+            channels=config.channels,
             factor=config.patch,
             mean=0.0,
             std=1.0,
@@ -79,7 +103,7 @@ class Codec(nn.Module):
 
     def __init__(
         self,
-        net: "AutoencoderKL | Fold",
+        net: "AutoencoderKL | Fold | PCA",
         *,
         channels: int,
         factor: int,
@@ -146,6 +170,41 @@ class Fold(nn.Module):
 
     def decode(self, z: Float[Tensor, "n z i j"]) -> Float[Tensor, "n c h w"]:
         return F.pixel_shuffle(z, self.patch)
+
+
+class PCA(nn.Module):
+    """z = (basis (x - mean)) / scale for every patch x, and back; `basis` has orthonormal rows."""
+
+    def __init__(self, config: PCAConfig) -> None:
+        super().__init__()
+        self.config = config
+        pixels = config.in_channels * config.patch**2
+        self.mean = nn.Parameter(torch.zeros(pixels))
+        self.basis = nn.Parameter(torch.eye(config.channels, pixels))
+        self.scale = nn.Parameter(torch.ones(config.channels))
+
+    def encode(self, x: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n z i j"], Float[Tensor, ""]]:
+        """The components, and a log-variance of minus infinity: nothing is uncertain."""
+        patches = F.pixel_unshuffle(x, self.config.patch).movedim(1, -1)
+        z = (patches - self.mean) @ self.basis.T / self.scale
+        return z.movedim(-1, 1), x.new_tensor(-torch.inf)
+
+    def decode(self, z: Float[Tensor, "n z i j"]) -> Float[Tensor, "n c h w"]:
+        patches = (z.movedim(1, -1) * self.scale) @ self.basis + self.mean
+        return F.pixel_shuffle(patches.movedim(-1, 1), self.config.patch)
+
+
+@torch.no_grad()
+def fit_pca(net: PCA, frames: Float[Tensor, "n c h w"]) -> None:
+    """Set the basis to the principal components of the patches of `frames`, scaled to unit variance on average."""
+    patches = F.pixel_unshuffle(frames, net.config.patch).movedim(1, -1).flatten(0, 2).double()
+    net.mean.copy_(patches.mean(0))
+    variances, vectors = torch.linalg.eigh(torch.cov(patches.T))
+    kept = slice(-net.config.channels, None)
+    deviations = variances[kept].flip(0).clamp(min=1e-12).sqrt()
+    net.basis.copy_(vectors[:, kept].flip(1).T)
+    scale = deviations**net.config.whiten
+    net.scale.copy_(scale * (deviations / scale).square().mean().sqrt())
 
 
 def to_pixels(video: Float[Tensor, "f c h w"]) -> UInt8[np.ndarray, "f h w c"]:

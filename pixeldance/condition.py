@@ -46,11 +46,13 @@ def condition(
     shape: tuple[int, int, int],
     encode: Callable[[Instruction, int], Tensor],
     rngs: Sequence[Generator] | None = None,
+    vector: bool = True,
 ) -> Cond:
     """The conditions of a batch of instructions of one length.
 
     shape: (c, h, w) of the latents. encode(instruction, frame number) gives the latents (c, h, w) of a given frame.
     rngs: one generator per sample, where the condition latents are to be noised; None leaves them clean.
+    vector: whether the network takes the text as a vector besides its tokens.
     """
     lengths = {instruction.length for instruction in instructions}
     if len(lengths) != 1:
@@ -67,7 +69,12 @@ def condition(
                 latent = encode(instruction, frame).cpu()
                 latents[row, slot] = latent if rngs is None else _noised(latent, slots.noise[slot], rngs[row])
     concat = _lay_out(latents, given, slots, lengths.pop())
-    return Cond(tokens=code.tokens, mask=code.mask, vector=code.vector, concat=concat.to(code.tokens.device))
+    return Cond(
+        tokens=code.tokens,
+        mask=code.mask,
+        vector=code.vector if vector else None,
+        concat=concat.to(code.tokens.device),
+    )
 
 
 def _noised(latent: Tensor, share: float, rng: Generator) -> Tensor:

@@ -18,7 +18,9 @@ from pixeldance.diffusion.guide import guided
 from pixeldance.diffusion.process import Process, grid, level
 from pixeldance.diffusion.sample import Step, dpmpp_2m, sample
 from pixeldance.instruction import FIRST, LAST, Instruction
-from pixeldance.system import Parts
+from pixeldance.system import Parts, System
+
+OnStep = Callable[[int, Tensor], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,18 @@ class Sampling:
             raise ValueError(f"got a guidance scale of {self.guidance}; wanted a number from 0 to 100")
         if not 0 <= self.tau <= 1:
             raise ValueError(f"got tau = {self.tau}; wanted 0 (last frame never followed) to 1 (to the end)")
+        if self.tau_steps is not None and self.tau != 1:
+            raise ValueError(f"got tau = {self.tau} and tau_steps = {self.tau_steps}; give one of them")
         if self.tau_steps is not None and not 0 <= self.tau_steps <= (self.steps or 1000):
-            raise ValueError(f"got tau_steps = {self.tau_steps}; wanted 0 to the number of steps")
+            raise ValueError(f"got tau_steps = {self.tau_steps}; wanted 0 to the number of steps, {self.steps or 1000}")
+
+    def of(self, system: System) -> "Sampling":
+        """The same, with a model's own steps and guidance where none are given."""
+        return replace(
+            self,
+            steps=system.steps if self.steps is None else self.steps,
+            guidance=system.guidance if self.guidance is None else self.guidance,
+        )
 
 
 def legs(
@@ -65,26 +77,46 @@ def generate(
     instructions: Sequence[Instruction],
     rngs: Sequence[Generator],
     sampling: Sampling | None = None,
-    on_step: Callable[[int, Tensor], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Float[Tensor, "b f c h w"]:
     """The latents of one video for each instruction, each with the randomness of its own CPU generator.
 
     On a CPU every instruction runs in a forward of its own: the bytes then depend on the request alone, never on its
     neighbours. Where a first frame is missing, the network's image mode makes it from the text (text -> image ->
-    video). `on_step(i, x)` is called after every step of the grid.
+    video). `on_step(i, x)` is called after every step of the video's grid. Raises ValueError for given frames of another
+    size than the instruction's, and where the weights or the settings lead to values that are no numbers.
     """
-    sampling = sampling or Sampling()
-    device = next(parts.net.parameters()).device
-    if device.type == "cpu" and len(instructions) > 1:
+    sampling = (sampling or Sampling()).of(parts.system)
+    if _device(parts).type == "cpu" and len(instructions) > 1:
         each = zip(instructions, rngs, strict=True)
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
-    if instructions[0].length > 1 and any(FIRST not in each.frames for each in instructions):
-        stills = _walk(parts, [replace(each, length=1, frames={}) for each in instructions], rngs, sampling, None)
-        instructions = [
-            replace(each, frames={FIRST: still[0], **each.frames})
-            for each, still in zip(instructions, stills, strict=True)
-        ]
-    return _walk(parts, instructions, rngs, sampling, on_step)
+    asked = [encoded(parts, instruction) for instruction in instructions]
+    bare = [row for row, each in enumerate(asked) if FIRST not in each.frames and each.length > 1]
+    if bare:
+        images = [replace(asked[row], length=1, frames={}) for row in bare]
+        stills = _walk(parts, images, [rngs[row] for row in bare], sampling, None)
+        for row, still in zip(bare, stills, strict=True):
+            asked[row] = replace(asked[row], frames={FIRST: still[0], **asked[row].frames})
+    x = _walk(parts, asked, rngs, sampling, on_step)
+    if not bool(x.isfinite().all()):
+        raise ValueError("got a video that is not made of numbers; use sound weights, or a smaller guidance scale")
+    return x
+
+
+def encoded(parts: Parts, instruction: Instruction) -> Instruction:
+    """The same request with its pictures as the codec's latents; those handed over as latents stay as they are."""
+    shape = _latent_shape(parts, instruction)
+    frames = {}
+    for index, image in instruction.frames.items():
+        if not isinstance(image, Tensor):
+            image = parts.codec.encode(from_pixels(image[None])[None].to(_device(parts)))[0, 0]
+        if tuple(image.shape) != shape:
+            raise ValueError(
+                f"got frame {index} with latents of {tuple(image.shape)}; wanted {shape}, a picture of the "
+                "instruction's size: fit it first (pixeldance.image.fit)"
+            )
+        frames[index] = image
+    return replace(instruction, frames=frames)
 
 
 @torch.inference_mode()
@@ -93,60 +125,58 @@ def _walk(
     instructions: Sequence[Instruction],
     rngs: Sequence[Generator],
     sampling: Sampling,
-    on_step: Callable[[int, Tensor], None] | None,
+    on_step: OnStep | None,
 ) -> Float[Tensor, "b f c h w"]:
-    system = parts.system
-    factor, (height, width) = parts.codec.factor, instructions[0].size or system.sizes[0]
-    shape = (parts.codec.channels, height // factor, width // factor)
-    x = torch.empty(len(instructions), instructions[0].length, *shape, device=next(parts.net.parameters()).device)
+    """From noise to latents over both legs of the grid; `sampling` is complete, the frames are latents."""
+    system, shape = parts.system, _latent_shape(parts, instructions[0])
+    assert sampling.steps is not None
+    assert sampling.guidance is not None
+    scale: float = sampling.guidance
+    x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
     x = system.noise(x, rngs)
-    noised = rngs if system.condition.noise_at_inference else None
 
     def conditions(asked: Sequence[Instruction]) -> Cond:
         return condition(
-            asked, text=parts.text, slots=system.condition, shape=shape, encode=encoder(parts), rngs=noised
+            asked,
+            text=parts.text,
+            slots=system.condition,
+            shape=shape,
+            encode=lambda instruction, frame: torch.as_tensor(instruction.frames[frame]),
+            rngs=rngs if system.condition.noise_at_inference else None,
+            vector=system.net.vector > 0,
         )
 
     def following(asked: Sequence[Instruction]) -> Denoise:
-        scale = system.guidance if sampling.guidance is None else sampling.guidance
+        """Text guidance: the unconditional term keeps the pictures."""
         textless = [instruction.without(text=True) for instruction in asked]
         mix = [(scale, conditions(asked))] + ([(1 - scale, conditions(textless))] if scale != 1 else [])
         return guided(parts.denoiser, mix)
 
-    times = grid(system.process, sampling.steps or system.steps)
-    first_leg, second_leg = legs(system.process, times, sampling)
-    asked: Sequence[Instruction] = instructions
-    done = 0
-    for leg in (first_leg, second_leg):
-        if len(leg) > 1:
-            offset = done
+    with_last, without_last = legs(system.process, grid(system.process, sampling.steps), sampling)
+    lastless = [instruction.without(frame=LAST) for instruction in instructions]
+    for asked, times, done in ((instructions, with_last, 0), (lastless, without_last, len(with_last) - 1)):
+        if len(times) > 1:
 
-            def report(index: int, latents: Tensor, offset: int = offset) -> None:
+            def report(index: int, latents: Tensor, done: int = done) -> None:
                 if on_step is not None:
-                    on_step(offset + index, latents)
+                    on_step(done + index, latents)
 
             x = sample(
                 following(asked),
                 x,
-                leg,
+                times,
                 system.process,
                 sampling.solver,
                 lambda like: system.noise(like, rngs),
                 report,
             )
-            done += len(leg) - 1
-        asked = [instruction.without(frame=LAST) for instruction in asked]
     return x
 
 
-def encoder(parts: Parts) -> Callable[[Instruction, int], Tensor]:
-    """How `condition` gets the latents of a given frame: those handed over as latents stay as they are."""
+def _latent_shape(parts: Parts, instruction: Instruction) -> tuple[int, int, int]:
+    height, width = instruction.size or parts.system.sizes[0]
+    return parts.codec.channels, height // parts.codec.factor, width // parts.codec.factor
 
-    def encode(instruction: Instruction, frame: int) -> Tensor:
-        image = instruction.frames[frame]
-        if isinstance(image, Tensor):
-            return image
-        device = next(parts.codec.parameters(), torch.empty(0)).device
-        return parts.codec.encode(from_pixels(image[None])[None].to(device))[0, 0]
 
-    return encode
+def _device(parts: Parts) -> torch.device:
+    return next(parts.net.parameters()).device

@@ -3,7 +3,6 @@
 A condition is dropped here, where "last frame" has a meaning, and never on tensors.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -33,8 +32,3 @@ class Instruction:
         """The same request with its text, or one of its frames, left out."""
         kept = {index: image for index, image in self.frames.items() if index != frame}
         return replace(self, text="" if text else self.text, frames=kept)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text: lower case, letters and digits, an apostrophe inside a word belongs to it."""
-    return re.findall(r"[a-z0-9]+(?:'[a-z]+)?", text.lower())

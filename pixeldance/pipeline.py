@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,15 +18,17 @@ from torch import Generator, Tensor
 from pixeldance import checkpoint
 from pixeldance.codec import to_pixels
 from pixeldance.diffusion.noise import generators
-from pixeldance.generate import Sampling, generate
+from pixeldance.generate import OnStep, Sampling, generate
 from pixeldance.image import ImageSource, fit, read_image
 from pixeldance.instruction import FIRST, LAST, Instruction
-from pixeldance.nets.text import WordEncoder
-from pixeldance.system import Parts
+from pixeldance.nets.words import words
+from pixeldance.system import Parts, System
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
 SEEDS = 2**63
+MAX_PROMPT = 2000  # characters
 OutputType = Literal["pil", "np", "pt", "latent"]
+OUTPUT_TYPES = get_args(OutputType)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +40,11 @@ class VideoOutput:
 
 
 class Pipeline:
-    """A system with its weights. `model_hash` is that of its checkpoint, None for weights made in memory."""
+    """A system with its weights. `folder` is its checkpoint and `model_hash` that one's; None for weights in memory."""
 
-    def __init__(self, parts: Parts, model_hash: str | None = None) -> None:
-        self.parts, self.model_hash = parts, model_hash
+    def __init__(self, parts: Parts, folder: Path | None = None) -> None:
+        self.parts, self.folder = parts, folder
+        self.model_hash = None if folder is None else checkpoint.model_hash(folder)
         self.system = parts.system
 
     def to(self, device: str | torch.device) -> "Pipeline":
@@ -50,53 +53,21 @@ class Pipeline:
         return self
 
     def instruct(
-        self,
-        prompt: str,
-        image: ImageSource | None = None,
-        last_image: ImageSource | None = None,
-        *,
-        num_frames: int | None = None,
-        height: int | None = None,
-        width: int | None = None,
-        fit_rule: str = "pad",
+        self, prompt: str, image: ImageSource | None = None, last_image: ImageSource | None = None, **settings: Any
     ) -> Instruction:
-        """A checked instruction for this model; pictures of another shape are fitted by `fit_rule`, never stretched.
-
-        Raises ValueError for an empty prompt, and for lengths and sizes that the model cannot make.
-        """
-        if not prompt.strip():
-            raise ValueError("got an empty prompt; wanted words for what the video shows, e.g. 'a red star moves left'")
-        length = self.system.frames[0] if num_frames is None else num_frames
-        if length not in self.system.frames:
-            near = min(self.system.frames, key=lambda possible: abs(possible - length))
-            raise ValueError(f"got {length} frames; this model makes {_either(self.system.frames)}: try {near}")
-        size = (height or self.system.sizes[0][0], width or self.system.sizes[0][1])
-        if size not in self.system.sizes:
-            near_size = min(self.system.sizes, key=lambda s: abs(s[0] - size[0]) + abs(s[1] - size[1]))
-            raise ValueError(
-                f"got a size of {size[1]}x{size[0]} (width x height); this model makes "
-                f"{_either(f'{w}x{h}' for h, w in self.system.sizes)}: try {near_size[1]}x{near_size[0]}"
-            )
-        given = {FIRST: image, LAST: last_image}
-        if length == 1 and (image is not None or last_image is not None):
-            raise ValueError("got a picture for a video of one frame; an image comes from its text alone")
-        frames = {
-            index: fit(read_image(source), size=size, rule=fit_rule)
-            for index, source in given.items()
-            if source is not None
-        }
-        return Instruction(text=prompt, frames=frames, length=length, size=size)
+        """A checked instruction for this model; the settings are those of `instruct`, below."""
+        return instruct(self.system, prompt, image, last_image, **settings)
 
     def unknown_words(self, prompt: str) -> list[str]:
         """The words of a prompt that this model's text encoder was never taught."""
-        return self.parts.text.unknown(prompt) if isinstance(self.parts.text, WordEncoder) else []
+        return self.parts.text.unknown(prompt)
 
     def render(
         self,
         instruction: Instruction,
         rng: Generator,
         sampling: Sampling | None = None,
-        on_step: Callable[[int, Tensor], None] | None = None,
+        on_step: OnStep | None = None,
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """One instruction to pixels; what the command line, the metrics and the server call."""
         return self.decode(generate(self.parts, [instruction], [rng], sampling, on_step))[0]
@@ -136,26 +107,27 @@ class Pipeline:
         {"latents": x})` is called after each step and may raise to stop.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        settings = {"num_frames": num_frames, "height": height, "width": width, "fit_rule": fit_rule}
-        instructions = [
-            self.instruct(text, image, last_image, **settings)  # type: ignore[arg-type]
-            for text in prompts
-            for _ in range(num_videos_per_prompt)
-        ]
-        for text in prompts:
-            unknown = self.unknown_words(text)
-            if unknown:
-                warnings.warn(
-                    f"this model does not know these words and leaves them out: {', '.join(unknown)}",
-                    stacklevel=2,
-                )
-        rngs = _generators(generator, seed, len(instructions))
+        if not prompts or num_videos_per_prompt < 1:
+            raise ValueError(
+                f"got {len(prompts)} prompts and {num_videos_per_prompt} videos for each; wanted 1 or more of both"
+            )
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"got the output type {output_type!r}; wanted {_either(OUTPUT_TYPES)}")
         sampling = Sampling(steps=num_inference_steps, guidance=guidance_scale, tau=tau, tau_steps=tau_steps)
+        rngs = _generators(generator, seed, len(prompts) * num_videos_per_prompt)
+        size = {"num_frames": num_frames, "height": height, "width": width, "fit_rule": fit_rule}
+        asked = [self.instruct(text, image, last_image, **size) for text in prompts]
+        unknown = dict.fromkeys(word for text in prompts for word in self.unknown_words(text))
+        if unknown:
+            warnings.warn(
+                f"this model does not know these words and leaves them out: {', '.join(unknown)}", stacklevel=2
+            )
 
         def on_step(index: int, x: Tensor) -> None:
             if callback_on_step_end is not None:
                 callback_on_step_end(self, index, index, {"latents": x})
 
+        instructions = [instruction for instruction in asked for _ in range(num_videos_per_prompt)]
         latents = generate(self.parts, instructions, rngs, sampling, on_step)
         if output_type == "latent":
             return VideoOutput(frames=latents)
@@ -166,13 +138,59 @@ class Pipeline:
         return VideoOutput(frames=stacked if output_type == "np" else torch.from_numpy(stacked).movedim(-1, 2))
 
 
+def instruct(
+    system: System,
+    prompt: str,
+    image: ImageSource | None = None,
+    last_image: ImageSource | None = None,
+    *,
+    num_frames: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    fit_rule: str = "pad",
+) -> Instruction:
+    """A checked instruction for a model of this system; it needs no weights.
+
+    Pictures of another shape are fitted by `fit_rule`, "pad" or "crop", never stretched. Raises ValueError for an empty
+    or too long prompt, and for lengths and sizes that the model cannot make, naming the nearest that it can.
+    """
+    if not words(prompt):
+        got = "a prompt without words" if prompt.strip() else "an empty prompt"
+        raise ValueError(f"got {got}; wanted words for what the video shows, e.g. 'a red star moves left'")
+    longest = system.text.length - 1
+    if len(prompt) > MAX_PROMPT or len(words(prompt)) > longest:
+        raise ValueError(
+            f"got a prompt of {len(prompt):,} characters; this model reads {longest} words and at most "
+            f"{MAX_PROMPT:,} characters: say it shorter"
+        )
+    length = system.frames[0] if num_frames is None else num_frames
+    if length not in system.frames:
+        near = min(system.frames, key=lambda possible: abs(possible - length))
+        raise ValueError(f"got {length} frames; this model makes {_either(system.frames)}: try {near}")
+    size = (
+        system.sizes[0][0] if height is None else height,
+        system.sizes[0][1] if width is None else width,
+    )
+    if size not in system.sizes:
+        near_size = min(system.sizes, key=lambda s: abs(s[0] - size[0]) + abs(s[1] - size[1]))
+        raise ValueError(
+            f"got a size of {size[1]}x{size[0]} (width x height); this model makes "
+            f"{_either(f'{w}x{h}' for h, w in system.sizes)}: try {near_size[1]}x{near_size[0]}"
+        )
+    given = {index: source for index, source in ((FIRST, image), (LAST, last_image)) if source is not None}
+    if length == 1 and given:
+        raise ValueError("got a picture for a video of one frame; an image comes from its text alone")
+    frames = {index: fit(read_image(source), size=size, rule=fit_rule) for index, source in given.items()}
+    return Instruction(text=prompt, frames=frames, length=length, size=size)
+
+
 def load(folder: str | Path | None = None) -> Pipeline:
     """The model of a checkpoint folder; without an argument the one that ships with this package.
 
     Raises ValueError for anything but a whole checkpoint of our own format (`checkpoint.load`).
     """
-    folder = SHIPPED if folder is None else Path(folder)
-    return Pipeline(checkpoint.load(folder), checkpoint.model_hash(folder))
+    folder = SHIPPED if folder is None else Path(folder).absolute()
+    return Pipeline(checkpoint.load(folder), folder)
 
 
 def check_seed(seed: object) -> int:
@@ -185,7 +203,7 @@ def check_seed(seed: object) -> int:
 def _generators(generator: Generator | Sequence[Generator] | None, seed: int | None, count: int) -> list[Generator]:
     if generator is None:
         first = int(torch.randint(2**31, ()).item()) if seed is None else check_seed(seed)
-        return generators([first + i for i in range(count)])
+        return generators([check_seed(first + i) for i in range(count)])
     if seed is not None:
         raise ValueError("got both generator and seed; give one of them")
     rngs = [generator] if isinstance(generator, Generator) else list(generator)

@@ -35,11 +35,12 @@ class System:
     guidance: float = 2.0
 
     def __post_init__(self) -> None:
-        wanted = (self.condition.channels(self.net.channels), self.text.width)
-        got = (self.net.concat, self.net.tokens)
+        vector = self.text.width if self.net.vector else 0
+        wanted = (self.condition.channels(self.net.channels), self.text.width, vector)
+        got = (self.net.concat, self.net.tokens, self.net.vector)
         if got != wanted:
             raise ValueError(
-                f"got a net with (concat, tokens) = {got}; these slots and this text encoder make {wanted}"
+                f"got a net with (concat, tokens, vector) = {got}; these slots and this text encoder make {wanted}"
             )
 
 

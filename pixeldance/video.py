@@ -157,7 +157,8 @@ def _write_webp(path: Path, frames: Iterator[np.ndarray], rate: Fraction, notes:
     first, *rest = [Image.fromarray(frame) for frame in frames]
     ends = [round(1000 * i / rate) for i in range(len(rest) + 2)]
     exif = Image.Exif()
-    exif[EXIF_DESCRIPTION] = _note(rate, notes)
+    # WebP joins equal frames, and where all are equal it keeps neither their number nor a duration.
+    exif[EXIF_DESCRIPTION] = _note(rate, {**notes, "frames": str(len(rest) + 1)})
     data = io.BytesIO()
     first.save(
         data,

@@ -4,6 +4,7 @@ A file is opened as the one container that its ending names, and nothing it poin
 damaged files and pixels that 8-bit RGB cannot hold are refused.
 """
 
+import itertools
 import json
 import os
 import re
@@ -87,14 +88,15 @@ def _read_pngs(folder: Path, name: str) -> tuple[Frames, Fraction | None]:
     if not paths:
         raise ValueError(f"cannot read {name}: the folder holds no .png files; give another")
     with open(paths[0], "rb") as file, open_image(file, name, formats=IMAGE_FORMATS) as image:
-        rate = _noted_rate(image.info.get("Comment"))
+        rate = _noted(image.info.get("Comment"), "fps")
     return (read_image(path) for path in paths), rate
 
 
 def _read_animation(path: Path, name: str, kind: str) -> tuple[Frames, Fraction | None]:
     frames, milliseconds = [], []
     with open(path, "rb") as file, open_image(file, name, formats=(kind,)) as image:
-        noted = _noted_rate(image.info.get("comment") or image.getexif().get(EXIF_DESCRIPTION))
+        note = image.info.get("comment") or image.getexif().get(EXIF_DESCRIPTION)
+        noted, count = _noted(note, "fps"), _noted(note, "frames")
         try:
             for index in range(getattr(image, "n_frames", 1)):
                 image.seek(index)
@@ -105,24 +107,27 @@ def _read_animation(path: Path, name: str, kind: str) -> tuple[Frames, Fraction 
     if noted is None:
         total = Fraction(sum(milliseconds)) / 1000
         return iter(frames), len(frames) / total if total else None
-    return _repeated(frames, milliseconds, noted), noted
+    return _repeated(frames, milliseconds, noted, int(count or 0)), noted
 
 
-def _repeated(frames: list[np.ndarray], milliseconds: list[int], rate: Fraction) -> Frames:
+def _repeated(frames: list[np.ndarray], milliseconds: list[int], rate: Fraction, count: int) -> Frames:
     """Undo what encoders do to frames that equal the one before: they make that one last longer."""
-    end = 0
+    end, done = 0, 0
     for frame, duration in zip(frames, milliseconds, strict=True):
         start, end = end, end + duration
-        yield from [frame] * max(1, round(end * rate / 1000) - round(start * rate / 1000))
+        times = max(1, round(end * rate / 1000) - round(start * rate / 1000))
+        yield from itertools.repeat(frame, times)
+        done += times
+    yield from itertools.repeat(frames[-1], max(0, count - done))
 
 
-def _noted_rate(note: Any) -> Fraction | None:
-    """The frame rate in the comment that `write_video` leaves in a file; None for a comment of others."""
+def _noted(note: Any, name: str) -> Fraction | None:
+    """A positive number in the comment that `write_video` leaves in a file; None for a comment of others."""
     try:
-        rate = Fraction(json.loads(note)["fps"])
+        value = Fraction(json.loads(note)[name])
     except (TypeError, ValueError, KeyError, ZeroDivisionError):
         return None
-    return rate if rate > 0 else None
+    return value if value > 0 else None
 
 
 def _read_container(path: Path, name: str, container: str) -> tuple[Frames, Fraction | None]:

@@ -12,8 +12,9 @@ from jaxtyping import install_import_hook
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Under pytest alone, every annotated function of the package has its shapes and types checked.
-install_import_hook("pixeldance", "beartype.beartype")
+# Under pytest alone, every annotated function of the package has its shapes and types checked; as for a
+# static checker, an int will do for a float.
+install_import_hook("pixeldance", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 # A slow or busy machine is not a failure, and a failure in CI can be had again.
 settings.register_profile("ours", deadline=None, derandomize="CI" in os.environ)

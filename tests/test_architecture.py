@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     {"instruction", "diffusion", "nets"},
     {"condition", "codec", "system", "checkpoint", "atomic", "image", "sheet", "video", "video_read"},
-    {"generate", "film", "edit", "training", "data", "metrics"},
+    {"generate", "pipeline", "receipt", "film", "edit", "training", "data", "metrics"},
     {"systems"},
     {"exchange", "serve", "cli", "__main__"},
 ]

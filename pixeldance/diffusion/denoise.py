@@ -41,15 +41,9 @@ class Cond:
 
     def row(self, index: int) -> "Cond":
         """The condition of one sample of the batch, as a batch of one."""
-        return replace(
-            self,
-            **{
-                name: None if door is None else door[index : index + 1]
-                for name, door in self.doors().items()
-                if not isinstance(door, tuple)
-            },
-            residuals=None if self.residuals is None else tuple(r[index : index + 1] for r in self.residuals),
-        )
+        one = slice(index, index + 1)
+        tensors = {name: door[one] for name, door in self.doors().items() if isinstance(door, Tensor)}
+        return replace(self, **tensors, residuals=self.residuals and tuple(part[one] for part in self.residuals))
 
 
 class Coefficients(NamedTuple):
@@ -104,10 +98,13 @@ class Denoiser:
         self, x: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond
     ) -> Float[Tensor, "b f c h w"]:
         """x_t and its level t, (), (b,) or (b, f), to the clean estimate."""
-        t = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)
-        c_in, c_skip, c_out, c_noise = coefficients(self.process, self.prediction, t, self.sigma_data)
+        c_in, c_skip, c_out, c_noise = self._coefficients(t, x)
         predicted = self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float()
         return per_sample(c_skip, x) * x + per_sample(c_out, x) * predicted
+
+    def _coefficients(self, t: Float[Tensor, "..."], x: Float[Tensor, "b f c h w"]) -> Coefficients:
+        levels = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)
+        return coefficients(self.process, self.prediction, levels, self.sigma_data)
 
     def bind(self, cond: Cond) -> Denoise:
         """The denoiser with its condition bound."""
@@ -122,6 +119,6 @@ class Denoiser:
     ) -> Float[Tensor, "b f c h w"]:
         """What the training loss squares: the network's output less its target (x0 - c_skip x_t) / c_out."""
         x = corrupt(self.process, x0, eps, t)
-        c_in, c_skip, c_out, c_noise = coefficients(self.process, self.prediction, t, self.sigma_data)
+        c_in, c_skip, c_out, c_noise = self._coefficients(t, x)
         target = (x0 - per_sample(c_skip, x) * x) / per_sample(c_out, x)
         return self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float() - target

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixeldance.diffusion.denoise import Cond, Denoise
+from pixeldance.diffusion.process import per_sample
 
 Model = Callable[[Tensor, Tensor, Cond], Tensor]
 
@@ -22,7 +23,7 @@ def guided(model: Model, mix: Sequence[tuple[float, Cond]]) -> Denoise:
     0 are not computed. They run one after the other: on a CPU a batch of two gains nothing and changes the bytes.
     """
     total = sum(weight for weight, _ in mix)
-    if abs(total - 1) > 1e-6:
+    if not abs(total - 1) <= 1e-6:
         raise ValueError(f"got guidance weights that sum to {total}; wanted 1, e.g. [(2, cond), (-1, without)]")
     terms = [(weight, cond) for weight, cond in mix if weight != 0]
 
@@ -32,7 +33,7 @@ def guided(model: Model, mix: Sequence[tuple[float, Cond]]) -> Denoise:
     return denoise
 
 
-def hold(denoise: Denoise, known: Float[Tensor, "b f c h w"], mask: Bool[Tensor, "..."]) -> Denoise:
+def hold(denoise: Denoise, known: Float[Tensor, "b f c h w"], mask: Bool[Tensor, "#b #f #c #h #w"]) -> Denoise:
     """Replacement conditioning (VDM, arXiv 2204.03458): keep `known` wherever `mask` is true."""
     return lambda x, t: torch.where(mask, known, denoise(x, t))
 
@@ -46,15 +47,17 @@ def steer(denoise: Denoise, loss: Callable[[Tensor], Tensor], scale: float | Cal
     """Follow a loss: x0 - scale * d loss(x0(x)) / dx.
 
     With a masked squared error and scale w alpha / 2 this is VDM's reconstruction guidance (arXiv 2204.03458
-    eq. 7); with -log p and scale sigma^2 / alpha it is classifier guidance. `scale` may be a function of t.
+    eq. 7); with -log p and scale sigma^2 / alpha it is classifier guidance. `scale` may be a function of t, and then
+    gives a value for each of its levels. Gradients also flow where the caller has switched them off.
     """
 
     def steered(x: Tensor, t: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
+        # A walk may run in inference mode, whose tensors take no gradient; their copies outside it do.
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.detach().clone().requires_grad_()
             x0 = denoise(x, t)
             (gradient,) = torch.autograd.grad(loss(x0).sum(), x)
-        return x0.detach() - (scale(t) if callable(scale) else scale) * gradient
+        return x0.detach() - (per_sample(scale(t), x) if callable(scale) else scale) * gradient
 
     return steered
 

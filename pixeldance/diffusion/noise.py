@@ -15,7 +15,8 @@ Noise = Callable[[Tensor], Tensor]
 
 
 def generators(seeds: Sequence[int]) -> list[Generator]:
-    """One CPU generator for each seed, 0 <= seed < 2^63."""
+    """One CPU generator for each seed, 0 <= seed < 2^63, of which torch reads the low 32 bits alone: seeds that are
+    2^32 apart give the same noise."""
     return [Generator("cpu").manual_seed(seed) for seed in seeds]
 
 
@@ -26,5 +27,5 @@ class Iid:
     def __call__(self, like: Float[Tensor, "b ..."], rngs: Sequence[Generator]) -> Float[Tensor, "b ..."]:
         if len(rngs) != like.shape[0]:
             raise ValueError(f"got {len(rngs)} generators for a batch of {like.shape[0]}; wanted one per sample")
-        rows = [torch.randn(like.shape[1:], generator=rng) for rng in rngs]
+        rows = [torch.randn(like.shape[1:], generator=rng, dtype=torch.float32, device="cpu") for rng in rngs]
         return torch.stack(rows).to(like)

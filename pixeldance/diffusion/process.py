@@ -36,7 +36,8 @@ class VP:
     t = k / steps is exactly their step k, and between steps ln alpha_bar is interpolated linearly.
     `cosine` is alpha = cos(pi t / 2) (arXiv 2102.09672 without its offset).
     `logsnr_shift` is added to logsnr(t): negative values spend more of the grid on heavy noise (simple diffusion,
-    arXiv 2301.11093 eq. 5). `zero_terminal_snr` rescales alpha so that alpha(1) = 0 (arXiv 2305.08891, alg. 1).
+    arXiv 2301.11093 eq. 5). `zero_terminal_snr` rescales alpha so that alpha(1) = 0 (arXiv 2305.08891, alg. 1, which
+    keeps alpha of step 1 and not alpha(0) = 1 as we do: at most 4e-5 apart).
     """
 
     betas: Betas = "linear"
@@ -60,7 +61,8 @@ class VP:
             alpha = (alpha - last) / (1 - last)
         if self.logsnr_shift:
             gain = math.exp(self.logsnr_shift / 2)
-            alpha = gain * alpha / (1 + (gain**2 - 1) * alpha**2).sqrt()
+            # hypot(gain, 0) is gain to the last bit: alpha(0) must be 1 and sigma(0) be 0, or no walk ends.
+            alpha = gain * alpha / torch.hypot(gain * alpha, (1 - alpha**2).clamp(min=0).sqrt())
         # The double cos(pi / 2) is 6e-17, not 0: at pure noise no trace of the data may remain.
         return torch.where(alpha < 1e-9, 0.0, alpha).to(t.dtype)
 
@@ -100,7 +102,7 @@ class Flow:
     shift: float = 1.0
 
     def alpha(self, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
-        return 1 - self.sigma(t)
+        return (1 - t) / (1 + (self.shift - 1) * t)
 
     def sigma(self, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
         return self.shift * t / (1 + (self.shift - 1) * t)
@@ -130,8 +132,8 @@ def per_sample(level: Float[Tensor, "..."], x: Float[Tensor, "..."]) -> Float[Te
 def corrupt(
     process: Process, x0: Float[Tensor, "b ..."], eps: Float[Tensor, "b ..."], t: Float[Tensor, "..."]
 ) -> Float[Tensor, "b ..."]:
-    """x_t = alpha x0 + sigma eps for t of shape (), (b,) or (b, f)."""
-    return per_sample(process.alpha(t), x0) * x0 + per_sample(process.sigma(t), x0) * eps
+    """x_t = alpha x0 + sigma eps for t of shape (), (b,) or (b, f), in the dtype of x0."""
+    return per_sample(process.alpha(t).to(x0), x0) * x0 + per_sample(process.sigma(t).to(x0), x0) * eps
 
 
 def logsnr(process: Process, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
@@ -146,7 +148,7 @@ def level(process: Process, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
 
 def grid(
     process: Process, steps: int, spacing: Spacing = "uniform", *, start: float = 1.0, end: float = 1e-3
-) -> Float[Tensor, "steps+1"]:
+) -> Float[Tensor, "{steps}+1"]:
     """`steps + 1` falling times from `start` to exactly 0, in float64.
 
     `uniform` is even in t. `logsnr` is even in logsnr and `karras` in sigma^(1/7) (of the ratio sigma / alpha)
@@ -169,6 +171,8 @@ def grid(
         ratios = (high**power + position * (low**power - high**power)) ** (1 / power)
     times = torch.cat([time_of_ratio(process, ratios), torch.zeros(1, dtype=torch.float64)])
     times[0] = start
+    if not bool((times.diff() < 0).all()):
+        raise ValueError(f"got start={start}, end={end}, too close together for {steps} steps; wanted a smaller end")
     return times
 
 

@@ -60,7 +60,14 @@ def sample(
 
 def _ends(process: Process, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """alpha_t, sigma_t, alpha_u, sigma_u; in float64 where t is, as scalars they leave x in float32."""
+    if t == 0:
+        raise ValueError("got a step from t = 0, where no noise can be told from x; begin at the smallest t > 0")
     return process.alpha(t), process.sigma(t), process.alpha(u), process.sigma(u)
+
+
+def _refuse_zero_snr(alpha_t: Tensor, alpha_u: Tensor, what: str) -> None:
+    if alpha_t == 0 or alpha_u == 0:
+        raise ValueError(f"got zero SNR, where {what} is not defined; start the grid below it, or use dpmpp_2m or ddim")
 
 
 def _drawn(noise: Noise | None, x: Tensor) -> Tensor:
@@ -73,7 +80,10 @@ def ddim(eta: float = 0.0) -> Step:
     """DDIM (arXiv 2010.02502 eq. 12) for any process; eta = 1 is DDPM's posterior, eta = 0 the ODE's Euler step.
 
     Inversion walks rising times with eta = 0, from the smallest t > 0: at t = 0 no eps can be told from x.
+    Raises ValueError unless 0 <= eta <= 1.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"got eta = {eta}; wanted a number from 0 (deterministic) to 1 (DDPM)")
 
     def step(
         denoise: Denoise,
@@ -121,8 +131,7 @@ def heun() -> Step:
         memory: Memory,
     ) -> tuple[Tensor, Memory]:
         alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
-        if alpha_t == 0 or alpha_u == 0:
-            raise ValueError("got zero terminal SNR, where Heun's step is not defined; use dpmpp_2m or ddim")
+        _refuse_zero_snr(alpha_t, alpha_u, "Heun's step")
         x0 = denoise(x, t)
         if sigma_u == 0:
             return x0, None
@@ -138,7 +147,7 @@ def heun() -> Step:
 def dpmpp_2m() -> Step:
     """DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): second order at one evaluation a step.
 
-    First order on the first step of a walk, after zero SNR, and on the step to t = 0.
+    First order on the first step of a walk, from and to zero SNR, and on the step to t = 0.
     """
 
     def step(
@@ -157,7 +166,7 @@ def dpmpp_2m() -> Step:
         half_logsnr = (alpha_t / sigma_t).log()
         length = (alpha_u / sigma_u).log() - half_logsnr
         estimate = x0
-        if memory is not None:
+        if memory is not None and alpha_u > 0:
             earlier_x0, earlier_half_logsnr = memory
             slope = 0.5 * length / (half_logsnr - earlier_half_logsnr)
             estimate = x0 + slope * (x0 - earlier_x0)
@@ -173,7 +182,8 @@ def annealed_langevin(repeats: int = 5, rate: float = 0.1) -> Step:
         x <- x + rate sigma^2 score(x) + sqrt(2 rate) sigma z,  score = (alpha x0 - x) / sigma^2
 
     `repeats` moves at each level, then on to the next; the last level is left by its clean estimate
-    (arXiv 2009.05475), which removes the noise that NCSN leaves in.
+    (arXiv 2009.05475), which removes the noise that NCSN leaves in. Needs alpha > 0 at every time, and hundreds of
+    moves in all: the variance that they have no time to remove stays.
     """
 
     def step(
@@ -186,6 +196,7 @@ def annealed_langevin(repeats: int = 5, rate: float = 0.1) -> Step:
         memory: Memory,
     ) -> tuple[Tensor, Memory]:
         alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
+        _refuse_zero_snr(alpha_t, alpha_u, "Langevin dynamics")
         for _ in range(repeats):
             drift = alpha_t * denoise(x, t) - x
             x = x + rate * drift + (2 * rate) ** 0.5 * sigma_t * _drawn(noise, x)

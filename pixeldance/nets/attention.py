@@ -5,7 +5,7 @@ All modules take tokens (batch, n, d) and keep their shape.
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
 
@@ -125,7 +125,7 @@ def tokens_to_pixels(tokens: Float[Tensor, "n hw c"], height: int, width: int) -
     return tokens.unflatten(1, (height, width)).permute(0, 3, 1, 2)
 
 
-def sinusoids(position: Float[Tensor, "..."], width: int, longest: float = 10000.0) -> Float[Tensor, "... w"]:
+def sinusoids(position: Num[Tensor, "..."], width: int, longest: float = 10000.0) -> Float[Tensor, "... w"]:
     """cos and sin of `position` at width / 2 frequencies from 1 to 1 / longest (arXiv 1706.03762, 3.5)."""
     exponents = torch.arange(width // 2, device=position.device, dtype=torch.float32) / (width // 2)
     angles = position.float()[..., None] * longest**-exponents

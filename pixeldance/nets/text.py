@@ -6,14 +6,15 @@ transformers. Both are called with a list of texts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pixeldance.instruction import words
 from pixeldance.nets.attention import TransformerBlock, sinusoids
+from pixeldance.nets.words import words
 
 
 class TextCode(NamedTuple):
@@ -76,10 +77,12 @@ class WordEncoder(nn.Module):
 class CLIPConfig:
     """A CLIP text transformer; the defaults are Stable Diffusion 2.1's (OpenCLIP ViT-H up to its last layer but one).
 
-    tokenizer: a folder with CLIP's vocab.json and merges.txt, or a name on the hub.
+    tokenizer: a folder with CLIP's vocab.json and merges.txt, or the name of one on the hub: every published CLIP has
+    the same. padding: the token after the end of a text. The vocabulary's last token is the end mark.
     """
 
-    tokenizer: str = "stabilityai/stable-diffusion-2-1"
+    tokenizer: str = "openai/clip-vit-large-patch14"
+    padding: str = "!"
     width: int = 1024
     layers: int = 23
     heads: int = 16
@@ -89,12 +92,79 @@ class CLIPConfig:
     activation: str = "gelu"
 
 
+class CLIPEncoder(nn.Module):
+    """Frozen; random weights until a checkpoint's are loaded. Nothing is fetched before the first text comes."""
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__()
+        try:
+            from transformers import CLIPTextConfig, CLIPTextModel
+        except ImportError as error:
+            raise ValueError("a CLIP text encoder needs transformers: pip install 'pixeldance[clip]'") from error
+        self.config = config
+        model = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=config.vocabulary_size,
+                hidden_size=config.width,
+                intermediate_size=config.feed_width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                max_position_embeddings=config.length,
+                hidden_act=config.activation,
+                bos_token_id=config.vocabulary_size - 2,
+                eos_token_id=config.vocabulary_size - 1,
+            )
+        )
+        # Some versions of transformers wrap the network once more; without the wrapper its keys are always the same.
+        self.model = getattr(model, "text_model", model).requires_grad_(False).eval()
+
+    @property
+    def width(self) -> int:
+        """Width of the tokens and of the vector."""
+        return self.config.width
+
+    def unknown(self, text: str) -> list[str]:
+        """None: CLIP spells out what it has no token for."""
+        return []
+
+    @torch.no_grad()
+    def forward(self, texts: Sequence[str]) -> TextCode:
+        """Hidden states after the final norm, and that of the end mark as the vector; a text is cut at the length.
+
+        The mask is true everywhere: Stable Diffusion's networks read the padding too, and were trained so.
+        """
+        length, device = self.config.length, next(self.model.parameters()).device
+        rows = self.tokenizer(list(texts), truncation=True, max_length=length).input_ids
+        padding = self.tokenizer.convert_tokens_to_ids(self.config.padding)
+        ids = torch.tensor([row + [padding] * (length - len(row)) for row in rows], device=device)
+        out = self.model(input_ids=ids)
+        return TextCode(out.last_hidden_state, torch.ones_like(ids, dtype=torch.bool), out.pooler_output)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """From the folder or, unless HF_HUB_OFFLINE is set, from the hub. Raises ValueError where there is none."""
+        from transformers import CLIPTokenizer
+
+        name, size = self.config.tokenizer, self.config.vocabulary_size
+        try:
+            tokenizer = CLIPTokenizer.from_pretrained(name)
+        except OSError:
+            tokenizer = None
+        # Where it finds no files, transformers may also give a tokenizer without words.
+        if tokenizer is None or tokenizer.eos_token_id != size - 1:
+            raise ValueError(
+                f"got no CLIP tokenizer of {size} tokens from {name!r}; wanted a folder with CLIP's vocab.json and "
+                "merges.txt, or a name on the hub that is cached or can be reached (HF_HUB_OFFLINE forbids it): "
+                "hf download openai/clip-vit-large-patch14 vocab.json merges.txt --local-dir FOLDER "
+                "makes a folder to name as CLIPConfig.tokenizer"
+            )
+        return tokenizer
+
+
 TextConfig = WordConfig | CLIPConfig
-TextEncoder = WordEncoder
+TextEncoder = WordEncoder | CLIPEncoder
 
 
 def build_text(config: TextConfig) -> TextEncoder:
     """The text encoder of a configuration, with its initial weights."""
-    if isinstance(config, WordConfig):
-        return WordEncoder(config)
-    raise ValueError("CLIP pending")
+    return WordEncoder(config) if isinstance(config, WordConfig) else CLIPEncoder(config)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -26,8 +27,9 @@ class UNetConfig:
     layers: residual blocks a level (one more on the way up). heads have `head_width` channels.
     temporal_convolutions, temporal_attentions: layers in each temporal branch.
     film: the embedding scales and shifts instead of being added. frame_embedding: it also knows the frame number.
-    input_path: a path from the input to the output, linear but for gains set by the embedding; it lets a small
-    network start from its conditions instead of having to carry them through.
+    carry: the output starts as the concat condition's channels from this one on (the first frame, where its slot is
+    tiled), by a linear path around the network whose gains the embedding sets; None leaves the path out. A small
+    network then has only what changes to find.
     """
 
     channels: int = 4
@@ -45,7 +47,7 @@ class UNetConfig:
     temporal_attentions: int = 2
     film: bool = False
     frame_embedding: bool = False
-    input_path: bool = False
+    carry: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.attention):
@@ -88,9 +90,23 @@ class Level(nn.Module):
         frames: int,
         tokens: Float[Tensor, "bf n d"] | None,
         mask: Bool[Tensor, "bf n"] | None,
-    ) -> Float[Tensor, "bf d h w"]:
+    ) -> Float[Tensor, "bf o h w"]:
         x = self.block(x, emb, frames)
         return x if self.transformer is None else self.transformer(x, frames, tokens, mask)
+
+
+class Carry(nn.Module):
+    """A linear path from the joined input (noisy video, then concat condition) to the output; `emb` sets its gains."""
+
+    def __init__(self, c_in: int, c_out: int, emb: int, start: int) -> None:
+        super().__init__()
+        self.gain = zero(nn.Linear(emb, c_in))
+        self.path = zero(nn.Conv2d(c_in, c_out, 1, bias=False))
+        with torch.no_grad():
+            self.path.weight[:, c_out + start : 2 * c_out + start, 0, 0] = torch.eye(c_out)
+
+    def forward(self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"]) -> Float[Tensor, "bf d h w"]:
+        return self.path(x * (1 + self.gain(F.silu(emb))[:, :, None, None]))
 
 
 class UNet(nn.Module):
@@ -135,9 +151,8 @@ class UNet(nn.Module):
 
         self.norm_out = nn.GroupNorm(groups, width)
         self.conv_out = nn.Conv2d(width, config.channels, 3, padding=1)
-        self.input_gain = nn.Linear(emb, c_input) if config.input_path else None
-        self.input_path = nn.Conv2d(c_input, config.channels, 1, bias=False) if config.input_path else None
-        if config.input_path:
+        self.carry = Carry(c_input, config.channels, emb, config.carry) if config.carry is not None else None
+        if config.carry is not None:
             zero(self.conv_out)
 
     def forward(
@@ -151,12 +166,13 @@ class UNet(nn.Module):
         vector: Float[Tensor, "b v"] | None = None,
         residuals: tuple[Tensor, ...] | None = None,
     ) -> Float[Tensor, "b f c h w"]:
-        """`c_noise` is (b,) or (b, f); `residuals` are added to the features kept for the way up, fine to coarse.
+        """`c_noise` is (b,) or (b, f); `residuals`, each (b, f, c', h', w'), are added to the features kept for the way
+        up, fine to coarse: after the first convolution, each level's layers and each downsampling.
 
         Height and width must be multiples of 2^(levels - 1).
         """
-        b, f, _, height, width = x.shape
-        self._check(x, tokens, concat, vector)
+        b, f = x.shape[:2]
+        self._check(x, c_noise, tokens, concat, vector)
         emb = self._embed(c_noise, vector, b, f)
         frames = x.flatten(0, 1)
         h = channels_last(frames if concat is None else torch.cat([frames, concat.flatten(0, 1)], dim=1))
@@ -176,6 +192,9 @@ class UNet(nn.Module):
                 h = self.downsample[index](h, f)
                 kept.append(h)
         if residuals is not None:
+            got, wanted = [tuple(each.shape) for each in residuals], [(b, f, *each.shape[1:]) for each in kept]
+            if got != wanted:
+                raise ValueError(f"got residuals of shapes {got}; this network wants {wanted}")
             kept = [each + added.flatten(0, 1) for each, added in zip(kept, residuals, strict=True)]
         h = self.middle_out(self.middle_in(h, emb, f, tokens, mask), emb, f, tokens, mask)
         for index in range(len(self.config.widths)):
@@ -183,35 +202,39 @@ class UNet(nn.Module):
                 h = next(up)(torch.cat([h, kept.pop()], dim=1), emb, f, tokens, mask)
             if index < len(self.upsample):
                 h = self.upsample[index](h, f)
-        h = self.conv_out(torch.nn.functional.silu(self.norm_out(h)))
-        if self.input_gain is not None and self.input_path is not None:
-            gain = 1 + self.input_gain(torch.nn.functional.silu(emb))[:, :, None, None]
-            h = h + self.input_path(inputs * gain)
+        h = self.conv_out(F.silu(self.norm_out(h)))
+        if self.carry is not None:
+            h = h + self.carry(inputs, emb)
         return h.unflatten(0, (b, f))
 
     def _embed(self, c_noise: Tensor, vector: Tensor | None, b: int, f: int) -> Float[Tensor, "bf e"]:
-        level = self.level_embedding(sinusoids(c_noise, self.config.widths[0]))
-        level = level if level.ndim == 3 else level[:, None]
-        if self.vector_embedding is not None:
-            level = level + self.vector_embedding(vector)[:, None]
-        level = level.expand(b, f, -1)
+        """One row a frame from the start: what each is then computed with does not depend on how many share a video."""
+        per_frame = c_noise if c_noise.ndim == 2 else c_noise[:, None].expand(b, f)
+        sines = sinusoids(per_frame.flatten(), self.config.widths[0])
+        level = self.level_embedding(sines.to(self.level_embedding.first.weight))
+        if self.vector_embedding is not None and vector is not None:
+            level = level + self.vector_embedding(vector.repeat_interleave(f, dim=0))
         if self.frame_embedding is not None and f > 1:
-            position = frame_positions(f, self.config.widths[0]).to(level).expand(b, -1, -1)
+            position = frame_positions(f, self.config.widths[0]).to(level).repeat(b, 1)
             level = level + self.frame_embedding(torch.cat([level, position], dim=-1))
-        return level.flatten(0, 1)
+        return level
 
-    def _check(self, x: Tensor, tokens: Tensor | None, concat: Tensor | None, vector: Tensor | None) -> None:
+    def _check(
+        self, x: Tensor, c_noise: Tensor, tokens: Tensor | None, concat: Tensor | None, vector: Tensor | None
+    ) -> None:
         config, step = self.config, 2 ** (len(self.config.widths) - 1)
-        got = (
-            x.shape[2],
-            *(0 if d is None else d.shape[i] for d, i in ((tokens, 2), (concat, 2), (vector, 1))),
-        )
+        got = (x.shape[2], *(0 if d is None else d.shape[i] for d, i in ((tokens, 2), (concat, 2), (vector, 1))))
         wanted = (config.channels, config.tokens, config.concat, config.vector)
         if got != wanted:
             raise ValueError(f"got (channels, tokens, concat, vector) of {got}; this network wants {wanted}")
         if x.shape[3] % step or x.shape[4] % step:
             raise ValueError(
                 f"got latents of {x.shape[3]} x {x.shape[4]}; this network wants multiples of {step} on both sides"
+            )
+        if c_noise.shape not in (x.shape[:1], x.shape[:2]):
+            raise ValueError(
+                f"got noise levels of shape {tuple(c_noise.shape)}; wanted one a video, {tuple(x.shape[:1])}, "
+                f"or one a frame, {tuple(x.shape[:2])}"
             )
 
     def temporal_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

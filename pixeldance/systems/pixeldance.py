@@ -8,13 +8,12 @@ What the paper does not say is chosen here: Stable Diffusion 2.1's geometry and 
 
 from dataclasses import replace
 
-from pixeldance.codec import KLConfig
+from pixeldance.codec import KLConfig, PCAConfig
 from pixeldance.condition import ImageSlots
 from pixeldance.data.toybox import VOCABULARY
 from pixeldance.diffusion.process import VP
 from pixeldance.nets.text import CLIPConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
-from pixeldance.nets.vae import SMALL_VAE
 from pixeldance.system import System
 
 PIXELDANCE = System(
@@ -33,11 +32,11 @@ PIXELDANCE = System(
 
 SMALL_PIXELDANCE = replace(
     PIXELDANCE,
-    codec=KLConfig(vae=SMALL_VAE, std=1.0),
+    codec=PCAConfig(patch=8, channels=64),
     text=WordConfig(vocabulary=VOCABULARY),
     net=UNetConfig(
-        channels=16,
-        concat=34,
+        channels=64,
+        concat=130,
         tokens=128,
         vector=128,
         widths=(64, 128),
@@ -50,15 +49,15 @@ SMALL_PIXELDANCE = replace(
         temporal_attentions=1,
         film=True,
         frame_embedding=True,
-        input_path=True,
+        carry=0,
     ),
-    process=VP(betas="cosine", logsnr_shift=-1.8),
-    prediction="v",
+    process=VP(betas="cosine", logsnr_shift=-2.4),
+    prediction="edm",
     condition=ImageSlots(tile=True, noise=(0.0, 0.1)),
     sizes=((64, 64),),
     fps=8.0,
     steps=10,
     guidance=2.0,
 )
-"""The model that ships. Where it deviates: both frames tiled over time, the first one never noised (its pixels are
-kept exactly), v-prediction on a cosine schedule shifted to more noise, text as a vector too, see `UNetConfig`."""
+"""The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
+pixels are kept exactly), EDM's prediction on a cosine schedule shifted to more noise, text as a vector too."""

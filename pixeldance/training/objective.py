@@ -70,6 +70,7 @@ def loss(parts: Parts, objective: Objective, batch: Sequence[Example], rng: Gene
         shape=(x0.shape[2], x0.shape[3], x0.shape[4]),
         encode=lambda instruction, frame: torch.as_tensor(instruction.frames[frame]),
         rngs=rngs,
+        vector=parts.system.net.vector > 0,
     )
     error = parts.denoiser.error(x0, eps, t.to(device), cond)
     weight = 1 + objective.focus * torch.stack([example.focus for example in batch]).to(device)

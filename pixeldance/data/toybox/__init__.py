@@ -8,7 +8,7 @@ from pixeldance.data.toybox.caption import caption, describe, describe_scene, va
 from pixeldance.data.toybox.clips import clip, clip_and_scene
 from pixeldance.data.toybox.measure import end_jump, landing_error, last_place, whole
 from pixeldance.data.toybox.oracle import Found, Reading, read
-from pixeldance.data.toybox.phrases import VOCABULARY, words
+from pixeldance.data.toybox.phrases import VOCABULARY
 from pixeldance.data.toybox.render import render
 from pixeldance.data.toybox.scene import scene
 from pixeldance.data.toybox.world import ONE_OBJECT, WORLD, Scene, Toy, World, held_out
@@ -36,5 +36,4 @@ __all__ = [
     "scene",
     "vague_caption",
     "whole",
-    "words",
 ]

@@ -30,15 +30,16 @@ class Track:
 
 
 def free(video: Video) -> Bools:
-    """The pixels (f, h, w) that show background: neither saturated nor within 2 px of such a pixel."""
-    return ~dilate(saturation(video) > SATURATED, 2)
+    """The pixels (f, h, w) that show background: neither saturated nor within 3 px of such a pixel."""
+    return ~dilate(saturation(video) > SATURATED, 3)
 
 
 def level(video: Video, seen: Bools) -> Floats:
     """The mean background colour of each frame, (f, 3); of the whole frame where no background is seen."""
-    weight = np.where(seen.any((1, 2), keepdims=True), seen, True).astype(np.float32)
-    total = np.einsum("fhwc,fhw->fc", video.astype(np.float32), weight)
-    return (total / weight.sum((1, 2))[:, None]).astype(np.float32)
+    frames = len(video)
+    weight = np.where(seen.any((1, 2), keepdims=True), seen, True).astype(np.float32).reshape(frames, 1, -1)
+    total = weight @ video.reshape(frames, -1, 3).astype(np.float32)
+    return np.asarray((total / weight.sum(-1, keepdims=True))[:, 0], np.float32)
 
 
 def find_cut(mean: Floats) -> int | None:
@@ -80,12 +81,12 @@ def track(video: Video, seen: Bools, texture: str) -> Track:
     """Follow the background through a shot.
 
     Each pair of frames gives the shift and the scale that best explain the change of brightness (least
-    squares on the brightness gradient, Lucas and Kanade 1981). On a plain background there is nothing to
-    follow, so the camera is read as still.
+    squares on the brightness gradient, Lucas and Kanade 1981). On a plain background or along stripes there
+    is nothing to follow: there the camera is read as still.
     """
     frames, height, width = seen.shape
     still = Track(camera="still", x=np.zeros(frames), y=np.zeros(frames), zoom=np.ones(frames))
-    if texture == "plain" or frames < 2:
+    if texture in ("plain", "stripes") or frames < 2:
         return still
     unit = min(height, width)
     grey = _brightness(video)
@@ -93,17 +94,16 @@ def track(video: Video, seen: Bools, texture: str) -> Track:
         grey = _smooth(grey)
     middle = (grey[1:] + grey[:-1]) / 2
     down, right = np.gradient(middle, axis=(1, 2))
-    y, x = np.mgrid[:height, :width]
-    x, y = x + 0.5 - width / 2, y + 0.5 - height / 2
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x + np.float32(0.5 - width / 2), y + np.float32(0.5 - height / 2)
     weight = (seen[1:] & seen[:-1]).astype(np.float32)
     weight[:, [0, 1, -2, -1]] = 0
     weight[:, :, [0, 1, -2, -1]] = 0
-    slopes = np.stack([right, down, right * x + down * y], -1) * weight[..., None]
-    slopes = slopes.reshape(frames - 1, -1, 3).astype(np.float64)
-    change = -(np.diff(grey, axis=0) * weight).reshape(frames - 1, -1, 1).astype(np.float64)
-    turned = slopes.transpose(0, 2, 1)
-    # Stripes leave the shift along them open: the pseudo-inverse takes the smallest.
-    steps = (np.linalg.pinv(turned @ slopes, rcond=1e-4, hermitian=True) @ (turned @ change))[..., 0]
+    slopes = np.stack([right, down, right * x + down * y], 1) * weight[:, None]
+    slopes = slopes.reshape(frames - 1, 3, -1)
+    change = (np.diff(grey, axis=0) * weight).reshape(frames - 1, -1, 1)
+    square = (slopes @ slopes.transpose(0, 2, 1)).astype(np.float64)
+    steps = -(np.linalg.pinv(square, rcond=1e-4, hermitian=True) @ (slopes @ change))[..., 0]
     where, zoom = np.zeros((frames, 2)), np.ones(frames)
     for i, (dx, dy, grows) in enumerate(steps):
         where[i + 1] = where[i] * (1 + grows) + (dx / unit, dy / unit)

@@ -16,7 +16,7 @@ from pixeldance.data.toybox.world import ROUND, SHAPES
 
 # Degrees after which a shape looks the same again.
 PERIODS = {"square": 90, "triangle": 120, "star": 72, "cross": 90, "diamond": 180, "heart": 360}
-STEP = 6.0  # degrees between the drawings tried
+STEP = 9.0  # degrees between the drawings tried
 
 
 def shape_name(blobs: Sequence[Blob]) -> str:
@@ -24,7 +24,7 @@ def shape_name(blobs: Sequence[Blob]) -> str:
     if not blobs:
         raise ValueError("blobs: got none, wanted at least one; ask for the shape of what is there")
     large = sorted(blobs, key=lambda blob: -blob.area)[: (len(blobs) + 1) // 2]
-    chosen = [large[i] for i in np.unique(np.linspace(0, len(large) - 1, 4).round().astype(int))]
+    chosen = [large[i] for i in np.unique(np.linspace(0, len(large) - 1, 3).round().astype(int))]
     return max(SHAPES, key=lambda shape: sum(float(overlaps(blob, shape).max()) for blob in chosen))
 
 

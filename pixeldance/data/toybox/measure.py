@@ -13,7 +13,7 @@ from pixeldance.data.toybox.blobs import Blob, Video, find
 from pixeldance.data.toybox.ground import free, level
 from pixeldance.data.toybox.match import overlaps, unit_area
 from pixeldance.data.toybox.motion import cut_frame, lens, poses
-from pixeldance.data.toybox.oracle import check, follow
+from pixeldance.data.toybox.oracle import check
 from pixeldance.data.toybox.world import Scene, Toy
 
 AREA, OVERLAP = 0.3, 0.75  # how much an area may be off, and how well a shape must fit, to be whole
@@ -24,9 +24,10 @@ def whole(video: Video, truth: Scene) -> float:
     """The share of frames, 0 to 1, in which the object is whole: its area within 30 % of the true one,
     and its shape with an IoU of 0.75 or more, both drawn about their centres.
 
-    Where it is does not matter, nor its colour, nor how far a spin has got. Copies and fragments count
-    into the area. With several objects, all of them count. Frames before an appearance and after a
-    disappearance do not count, whenever these happen; an object never seen is 0.
+    Where it is does not matter, nor its colour, nor how far a spin has got. Copies and fragments make it
+    too large, and a faded object counts as the smaller, except where it is to appear or disappear: so
+    neither a smear nor a cross-fade is whole. With several objects, all of them count. Frames before an
+    appearance and after a disappearance do not count, whenever these happen; an object never seen is 0.
     """
     check(video)
     cut = cut_frame(truth, len(video))
@@ -60,17 +61,14 @@ def end_jump(video: Video) -> float:
     """
     check(video)
     frames = len(video)
-    objects = follow(_blobs(video), min(video.shape[1:3]))
-    if frames < 4 or not objects:
-        return nan
-    path = objects[0]
+    path = {i: blobs[0] for i, blobs in enumerate(_blobs(video)) if blobs}
     steps = {
         i: hypot(path[i + 1].x - path[i].x, path[i + 1].y - path[i].y)
         for i in range(frames - 1)
         if i in path and i + 1 in path
     }
     last = steps.pop(frames - 2, None)
-    if last is None or len(steps) < (frames - 2) / 2:
+    if frames < 4 or last is None or len(steps) < (frames - 2) / 2:
         return nan
     return last / max(float(np.median(list(steps.values()))), REST_STEP * min(video.shape[1:3]))
 
@@ -98,12 +96,14 @@ def _whole_toy(found: list[list[Blob]], toy: Toy, truth: Scene, unit: int) -> li
         return [False] * frames
     start = seen[0] if toy.motion == "appear" else 0
     stop = seen[-1] + 1 if toy.motion == "disappear" else frames
-    return [_is_whole(found[i], toy, float(radius[i])) for i in range(start, stop)]
+    return [bool(found[i]) and _is_whole(found[i], toy, float(radius[i])) for i in range(start, stop)]
 
 
 def _is_whole(blobs: list[Blob], toy: Toy, radius: float) -> bool:
-    area = sum(blob.area for blob in blobs)
-    if abs(area / (unit_area(toy.shape) * radius**2) - 1) > AREA:
+    fades = toy.motion in ("appear", "disappear")
+    areas = [blob.area * (1.0 if fades else blob.opacity) for blob in blobs]
+    true = unit_area(toy.shape) * radius**2
+    if areas[0] < (1 - AREA) * true or sum(areas) > (1 + AREA) * true:
         return False
     fits = overlaps(blobs[0], toy.shape, radius=radius, upright=toy.motion != "spin")
     return bool(fits.max() >= OVERLAP)

@@ -1,7 +1,8 @@
 """Where an object and the camera are in each frame.
 
 A motion is spread over the frames of its shot. In 16 frames or more it covers its whole way; in fewer it
-covers less, so that no object ever moves 2 px a frame (at 64 px), however short the clip.
+covers less, so that no object ever moves 2 px a frame (at 64 px), however short the clip; growing and
+shrinking, which are slower, need only 6 frames.
 """
 
 from dataclasses import dataclass
@@ -52,9 +53,9 @@ def poses(toy: Toy, frames: int) -> Poses:
     elif motion == "bounce":
         y = -toy.travel * way * np.abs(np.sin(HOPS * pi * u))
     elif motion == "grow":
-        scale = 1 + (GROWN - 1) * u
+        scale = 1 + (GROWN - 1) * u * min(1.0, 3 * way)
     elif motion == "shrink":
-        scale = 1 + (SHRUNK - 1) * u
+        scale = 1 + (SHRUNK - 1) * u * min(1.0, 3 * way)
     elif motion == "spin":
         angle = toy.turn * SPUN * way * u
     elif motion == "change colour":

@@ -21,7 +21,7 @@ from pixeldance.data.toybox.world import PX, SIZES, SPEEDS
 Complex = NDArray[np.complexfloating]
 
 REST = 0.6 * PX  # standard deviation of a place below which an object has not moved, in a whole clip
-STRIDE = 8 * PX  # an object is not looked for farther than this from where it last was
+STRIDE = 12 * PX  # farther than this from where it last was, an object is known by its colour alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +87,24 @@ def check(video: Video) -> None:
 def follow(found: Sequence[Sequence[Blob]], unit: int) -> list[dict[int, Blob]]:
     """Join blobs of successive frames into objects, {frame: blob}; the largest object first.
 
-    A blob belongs to the object that was last nearest to it. What is seen in fewer than a fifth of the
-    frames, or is a twentieth of the largest object, is no object.
+    The nearest pairs of an object, where last seen, and a blob are joined first; far ones only if they
+    have the same colour. What is seen in fewer than a fifth of the frames, or is a twentieth of the
+    largest object, is no object.
     """
     objects: list[dict[int, Blob]] = []
     for i, blobs in enumerate(found):
-        open_to = list(objects)
-        for blob in blobs:
-            near = min(open_to, key=lambda o: _distance(o[max(o)], blob), default=None)
-            if near is not None and _distance(near[max(near)], blob) < STRIDE * unit:
-                near[i] = blob
-                open_to.remove(near)
-            else:
-                objects.append({i: blob})
+        pairs = sorted(
+            (_distance(path[max(path)], blob), k, j) for k, path in enumerate(objects) for j, blob in enumerate(blobs)
+        )
+        taken: set[int] = set()
+        for distance, k, j in pairs:
+            path = objects[k]
+            if i in path or j in taken:
+                continue
+            if distance < STRIDE * unit or blobs[j].colour == path[max(path)].colour:
+                path[i] = blobs[j]
+                taken.add(j)
+        objects += [{i: blob} for j, blob in enumerate(blobs) if j not in taken]
     enough = max(1, min(2, len(found)), round(len(found) / 5))
     objects = sorted((o for o in objects if len(o) >= enough), key=lambda o: -_bulk(o))
     return [o for o in objects if _bulk(o) > 0.05 * _bulk(objects[0])]

@@ -7,6 +7,8 @@ in these tables no caption says: `VOCABULARY` is read off them.
 
 import re
 
+from pixeldance.nets.words import words
+
 SHAPE = {
     "circle": ("circle", "ball", "disc", "disk", "dot", "round shape"),
     "square": ("square", "box", "block", "cube", "tile"),
@@ -222,14 +224,7 @@ CUT = (
 FILMED = ("{told}, {camera}", "{camera}, {told}", "{told}. {camera}")
 ARTICLES = ("a", "an", "one")
 
-WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 SLOT = re.compile(r"\{[a-z]+\}")
-
-
-def words(text: str) -> list[str]:
-    """The words of `text`, lower case: letters with an inner apostrophe; everything else parts words,
-    so "Counter-clockwise, it's 3" gives counter, clockwise, it's."""
-    return WORD.findall(text.lower())
 
 
 def _phrases(table: object) -> list[str]:

@@ -168,8 +168,7 @@ def _square(x: Floats, y: Floats) -> Floats:
 
 def _diamond(x: Floats, y: Floats) -> Floats:
     """A rhombus, higher than wide, so that it is not a square turned."""
-    distance: Floats = np.abs(x) * np.float32(0.857) + np.abs(y) * np.float32(0.514) - np.float32(0.514)
-    return distance
+    return np.float32(0.857) * np.abs(x) + np.float32(0.514) * (np.abs(y) - np.float32(1))
 
 
 def _cross(x: Floats, y: Floats) -> Floats:

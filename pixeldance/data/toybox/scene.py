@@ -24,6 +24,7 @@ from pixeldance.data.toybox.world import (
 MARGIN = 0.75 * PX  # always free between an object and the edge of its cell
 ORBIT = 5 * PX  # radius: 300 degrees of it in 15 steps are 1.75 px a frame
 HOP = 4.6 * PX  # height: 2 hops in 15 steps are at most 1.93 px a frame
+CALM = 0.6  # with a moving camera, orbits and hops are this much smaller: both motions add up
 SHORT = ("bounce", *ORBITS)  # motions that the short shots around a cut leave no time for
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ def _toy(
     start = (cell[0] + float(place[0]) * spread[0], cell[1] + float(place[1]) * spread[1])
 
     speed, travel = None, 0.0
+    calm = 1.0 if camera == "still" else CALM
     rooms = tuple(_room(half, size, camera) for half in cell[2:])
     if motion in DIRECTIONS:
         room = rooms[0] if motion in ("left", "right") else rooms[1]
@@ -124,9 +126,9 @@ def _toy(
         speed = pick(rng, tuple(s for s in world.speeds if s in fits) or fits[:1])
         travel = float(rng.uniform(*SPEEDS[speed]))
     elif motion in ORBITS:
-        travel = min(ORBIT, min(rooms) / 2) * float(rng.uniform(0.92, 1.0))
+        travel = min(ORBIT * calm, min(rooms) / 2) * float(rng.uniform(0.92, 1.0))
     elif motion == "bounce":
-        travel = HOP * float(rng.uniform(0.9, 1.0))
+        travel = HOP * calm * float(rng.uniform(0.9, 1.0))
     toy = Toy(
         shape=shape,
         colour=colour,

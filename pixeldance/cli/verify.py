@@ -1,0 +1,30 @@
+"""`pixeldance verify`: whether a clip is what its receipt says."""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Exit, Option
+
+
+def verify(
+    receipt: Annotated[Path, Argument(metavar="RECEIPT", help="The .json beside a clip.")],
+    model: Annotated[str | None, Option(metavar="DIR", help="A checkpoint; the one that the receipt names.")] = None,
+) -> None:
+    """Render a clip again from its receipt and compare the frames; exit code 1 where they differ."""
+    import torch
+    from tqdm import tqdm
+
+    from pixeldance.pipeline import SHIPPED, load
+    from pixeldance.receipt import read_receipt
+    from pixeldance.receipt import verify as verdict_on
+
+    read = read_receipt(receipt)
+    folder = Path(model or read.model.folder or SHIPPED)
+    if model is None and not folder.exists():
+        raise ValueError(f"{receipt} names the model {folder}, which is not here; say where it is with --model DIR")
+    torch.set_num_threads(read.threads)
+    with tqdm(total=read.request.steps, unit="step", disable=None, leave=False) as bar:
+        verdict = verdict_on(receipt, load(folder), lambda *_: bar.update())
+    print("\n".join(verdict.report))
+    print("verified" if verdict.same else "NOT verified")
+    raise Exit(0 if verdict.same else 1)

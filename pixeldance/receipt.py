@@ -1,0 +1,228 @@
+"""The receipt of a clip: what it was made from, as JSON beside it, and the proof that it was: rendering it again.
+
+A receipt is complete: given the model that it names by hash, it gives the frames that it names by hash.
+"""
+
+import base64
+import binascii
+import hashlib
+import io
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixeldance import __version__
+from pixeldance.diffusion.noise import generators
+from pixeldance.generate import OnStep, Sampling
+from pixeldance.image import Frame, read_image
+from pixeldance.instruction import Instruction
+from pixeldance.pipeline import SHIPPED, Pipeline, check_seed, instruct
+from pixeldance.system import System
+from pixeldance.video import Video, frames_sha256, iterate_video
+
+PNG = "data:image/png;base64,"
+LOSSLESS = (".mkv", ".webp", "/")
+SHOWN = 12  # digits of a hash in a message
+
+
+class Record(BaseModel):
+    """Nothing is converted, added or left out when a record is read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Picture(Record):
+    """A given picture. png: as the model got it, upright, flat and fitted, as a data URL; path, sha256: its file."""
+
+    png: str
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, pixels: Frame, path: str) -> "Picture":
+        """The record of pixels that were made from the file at `path`."""
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, format="PNG")
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(png=PNG + base64.b64encode(data.getbuffer()).decode(), path=printable(path), sha256=digest)
+
+    def pixels(self) -> Frame:
+        """The pixels again. Raises ValueError where `png` is something else."""
+        try:
+            data = base64.b64decode(self.png.removeprefix(PNG).encode("ascii"), validate=True)
+        except (binascii.Error, UnicodeEncodeError):
+            raise ValueError(f"got a picture that begins {self.png[:40]!r}; wanted {PNG} and base64") from None
+        return read_image(data)
+
+
+class Request(Record):
+    """All that was asked for, with the model's own settings where none were given.
+
+    fit, background: how the pictures were brought to size, and what shows where they were transparent.
+    """
+
+    prompt: str
+    first: Picture | None
+    last: Picture | None
+    fit: str
+    background: str
+    frames: int
+    width: int
+    height: int
+    fps: float
+    steps: int
+    guidance: float
+    tau: float
+    tau_steps: int | None
+    seed: int
+
+    def instruction(self, system: System) -> Instruction:
+        """The request in a model's terms. Raises ValueError where the model cannot make it."""
+        given = [None if picture is None else picture.pixels() for picture in (self.first, self.last)]
+        return instruct(system, self.prompt, *given, num_frames=self.frames, height=self.height, width=self.width)
+
+    def sampling(self) -> Sampling:
+        """How it is sampled. Raises ValueError for numbers out of range."""
+        return Sampling(steps=self.steps, guidance=self.guidance, tau=self.tau, tau_steps=self.tau_steps)
+
+
+class Model(Record):
+    """folder: where the checkpoint lay, None for the one that ships. sha256: `checkpoint.model_hash`."""
+
+    folder: str | None
+    sha256: str
+
+
+class Receipt(Record):
+    """clip: the name of the file or folder beside the receipt. frames_sha256: of the raw RGB bytes before encoding.
+
+    versions, threads: of the software, and how many threads torch computed with; other ones may round otherwise.
+    seconds: what rendering took, without loading and encoding.
+    """
+
+    receipt: Literal[1] = 1
+    clip: str
+    frames_sha256: str
+    request: Request
+    unknown_words: tuple[str, ...]
+    model: Model
+    versions: dict[str, str]
+    threads: int
+    seconds: float
+
+    @classmethod
+    def of(cls, clip: str, video: Video, request: Request, pipeline: Pipeline, seconds: float) -> "Receipt":
+        """The receipt of a video that this pipeline has just made; it must come from a checkpoint."""
+        if pipeline.folder is None or pipeline.model_hash is None:
+            raise ValueError("got a model made in memory, which has no hash; save it and load it (pixeldance.load)")
+        folder = None if pipeline.folder == SHIPPED else printable(str(pipeline.folder))
+        return cls(
+            clip=printable(Path(clip).name + ("/" if clip.endswith("/") else "")),
+            frames_sha256=frames_sha256(video),
+            request=request,
+            unknown_words=tuple(pipeline.unknown_words(request.prompt)),
+            model=Model(folder=folder, sha256=pipeline.model_hash),
+            versions=versions(),
+            threads=torch.get_num_threads(),
+            seconds=round(seconds, 3),
+        )
+
+    def text(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def read_receipt(path: Path) -> Receipt:
+    """A receipt from its file. Raises ValueError for anything else."""
+    if not path.is_file():
+        raise ValueError(f"got {path}, which is no file; wanted the .json that lies beside a clip")
+    try:
+        return Receipt.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise ValueError(f"{path} is not a receipt: {where}: {first['msg']}; give the .json beside a clip") from None
+
+
+def render(pipeline: Pipeline, request: Request, on_step: OnStep | None = None) -> Video:
+    """A request to pixels: the one way by which clips are made and verified."""
+    rng = generators([check_seed(request.seed)])[0]
+    return pipeline.render(request.instruction(pipeline.system), rng, request.sampling(), on_step)
+
+
+def versions() -> dict[str, str]:
+    """What may change how numbers are rounded: our own version, torch's, and the machine's."""
+    return {
+        "pixeldance": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        "processor": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a clip is what its receipt says, and in words why, a line each."""
+
+    same: bool
+    report: tuple[str, ...]
+
+
+def verify(path: Path, pipeline: Pipeline, on_step: OnStep | None = None) -> Verdict:
+    """Render the receipt at `path` again and compare the frames, and those of the clip beside it if it is lossless.
+
+    Raises ValueError for what is no receipt, and for a request that this model cannot make.
+    """
+    receipt = read_receipt(path)
+    got, wanted = frames_sha256(render(pipeline, receipt.request, on_step)), receipt.frames_sha256
+    report = [f"rendered again: {'the same' if got == wanted else 'other'} frames, sha256 {got}"]
+    if got != wanted:
+        causes = differences(receipt, pipeline) or ["the receipt was changed, or this processor rounds otherwise"]
+        report.append(f"the receipt says sha256 {wanted}; likely because {' and '.join(causes)}")
+    same, decoded = _clip(path.parent, receipt)
+    return Verdict(same=got == wanted and same, report=(*report, decoded))
+
+
+def differences(receipt: Receipt, pipeline: Pipeline) -> list[str]:
+    """What is other here than where the clip was made."""
+    found = []
+    if pipeline.model_hash != receipt.model.sha256:
+        here, there = str(pipeline.model_hash)[:SHOWN], receipt.model.sha256[:SHOWN]
+        found.append(f"this is another model (hash {here}, then {there})")
+    now = versions()
+    found += [
+        f"{name} is {now.get(name)} here and was {then} then"
+        for name, then in receipt.versions.items()
+        if now.get(name) != then
+    ]
+    if torch.get_num_threads() != receipt.threads:
+        found.append(f"torch computes with {torch.get_num_threads()} threads here and had {receipt.threads} then")
+    return found
+
+
+def printable(text: str) -> str:
+    """The text with what is no Unicode (bytes in file names) escaped, so that it can be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _clip(folder: Path, receipt: Receipt) -> tuple[bool, str]:
+    """Whether nothing speaks against the clip beside a receipt, in truth and in words."""
+    name = receipt.clip
+    clip = folder / Path(name).name
+    if not clip.exists():
+        return True, f"{clip} is not here: not compared"
+    if not name.endswith(LOSSLESS):
+        return True, f"{clip} is not lossless: not compared"
+    try:
+        same = frames_sha256(iterate_video(clip)[0]) == receipt.frames_sha256
+    except ValueError as error:
+        return False, str(error)
+    return same, f"{clip} decodes to {'the same' if same else 'other'} frames{'' if same else ': it was changed'}"

@@ -1,0 +1,51 @@
+"""A model of our own format that is small enough to render in a tenth of a second; its weights are random."""
+
+from dataclasses import replace
+
+import torch
+
+from pixeldance.codec import PatchConfig
+from pixeldance.condition import ImageSlots
+from pixeldance.data.toybox import VOCABULARY
+from pixeldance.diffusion.process import VP
+from pixeldance.nets.text import WordConfig
+from pixeldance.nets.unet import UNetConfig
+from pixeldance.system import Parts, System
+
+SLOTS = ImageSlots(tile=True)
+TINY = System(
+    codec=PatchConfig(patch=4),
+    text=WordConfig(vocabulary=VOCABULARY, width=16, layers=1, head_width=8),
+    net=UNetConfig(
+        channels=48,
+        concat=SLOTS.channels(48),
+        tokens=16,
+        vector=16,
+        widths=(8, 16),
+        attention=(False, True),
+        layers=1,
+        head_width=4,
+        feed_mult=2,
+        groups=4,
+        temporal_convolutions=1,
+        temporal_attentions=1,
+    ),
+    process=VP(betas="cosine", logsnr_shift=-1.0),
+    prediction="v",
+    condition=SLOTS,
+    frames=(4, 1),
+    sizes=((32, 32),),
+    steps=6,
+)
+"""4 frames of 32 x 32 pixels in 6 steps."""
+
+
+def random_parts(system: System = TINY, seed: int = 0) -> Parts:
+    """The networks of a system with no weight at zero, so that every condition changes what comes out."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        parts = Parts(system)
+        for weight in (*parts.text.parameters(), *parts.net.parameters()):
+            spread = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.1
+            torch.nn.init.normal_(weight, 1.0 if weight.ndim == 1 and bool((weight == 1).all()) else 0.0, spread)
+    return parts.eval().requires_grad_(False)
