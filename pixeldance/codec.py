@@ -3,8 +3,9 @@
     encode: latents = (E q(z | frame) - mean) / std        decode: frame = clamp(decoder(std latents + mean))
 
 A codec is one `Codec` around a network of single frames: `PatchConfig` folds pixels into channels and loses
-nothing, `PCAConfig` keeps their principal components, `KLConfig` is a learned autoencoder (arXiv 2112.10752). Latents are logically (b, f, c, h, w) and
-stored as (b, f, h, w, c). The network is frozen; gradients still pass through `decode` to the latents.
+nothing, `PCAConfig` keeps their principal components, `KLConfig` is a learned autoencoder (arXiv 2112.10752).
+Latents are logically (b, f, c, h, w) and stored as (b, f, h, w, c). The network is frozen; gradients still
+pass through `decode` to the latents.
 """
 
 from collections.abc import Iterator

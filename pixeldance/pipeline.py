@@ -73,7 +73,7 @@ class Pipeline:
         return self.decode(generate(self.parts, [instruction], [rng], sampling, on_step))[0]
 
     @torch.inference_mode()
-    def decode(self, latents: Float[Tensor, "b f c h w"]) -> list[UInt8[np.ndarray, "f h w 3"]]:
+    def decode(self, latents: Float[Tensor, "b f z i j"]) -> list[UInt8[np.ndarray, "f h w 3"]]:
         """Latents to pixels, one video at a time, a few frames at a time."""
         return [
             np.concatenate([to_pixels(piece[0]) for piece in self.parts.codec.decode_stream(latents[i : i + 1])])

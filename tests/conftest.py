@@ -3,10 +3,15 @@
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
+from command import Run, in_process
 from hypothesis import settings
 from jaxtyping import install_import_hook
+from PIL import Image
 
 # Read by torch and by OpenMP when they load, and inherited by the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -34,3 +39,31 @@ def offline() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", connect_here)
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a tiny model with random weights: 4 frames of 32 x 32 pixels."""
+    from tiny import random_parts
+
+    from pixeldance import checkpoint
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    checkpoint.save(folder, random_parts())
+    return folder
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process: (exit code, stdout, stderr) of its arguments."""
+    return partial(in_process, capsys)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder but for two pictures, a.png and b.png."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("a.png", "b.png")):
+        pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(name)
+    return tmp_path

@@ -11,6 +11,7 @@ is constant.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -29,13 +30,20 @@ class GaussianWorld:
     def denoiser(self, process: Process) -> Denoise:
         """E[x0 | x_t] for t of shape (), (b,) or (b, f), computed in float64 and given in the dtype of x."""
 
-        def denoise(x: Tensor, t: Tensor) -> Tensor:
-            levels = t.double().reshape(*t.shape, *(1,) * (2 - t.ndim)).expand(-1, len(self.mean))
+        @cache
+        def at(t: float) -> tuple[Tensor, Tensor]:
+            return regression(torch.tensor(t, dtype=torch.float64).expand(1, len(self.mean)))
+
+        def regression(levels: Tensor) -> tuple[Tensor, Tensor]:
             alpha, sigma = process.alpha(levels), process.sigma(levels)
             noisy = alpha[:, :, None] * self.cov * alpha[:, None, :] + torch.diag_embed(sigma**2)
             gain = torch.linalg.solve(noisy, alpha[:, :, None] * self.cov).mT
-            surprise = x.flatten(2).double() - (alpha * self.mean)[:, :, None]
-            return (gain @ surprise + self.mean[:, None]).reshape(x.shape).to(x.dtype)
+            return gain, self.mean[:, None] - gain @ (alpha * self.mean)[:, :, None]
+
+        def denoise(x: Tensor, t: Tensor) -> Tensor:
+            by_frame = t.double().reshape(*t.shape, *(1,) * (2 - t.ndim)).expand(-1, len(self.mean))
+            gain, offset = regression(by_frame) if t.ndim else at(t.item())
+            return (gain @ x.flatten(2).double() + offset).reshape(x.shape).to(x.dtype)
 
         return denoise
 
@@ -43,6 +51,11 @@ class GaussianWorld:
         """The law of x_t, the same level t in every frame."""
         alpha, sigma = ends(process, t)
         return GaussianWorld(alpha * self.mean, alpha**2 * self.cov + sigma**2 * torch.eye(len(self.mean)).double())
+
+    def uncertainty(self, process: Process, t: float | Tensor) -> Tensor:
+        """Cov[x0 | x_t], the same level t in every frame."""
+        alpha, _ = ends(process, t)
+        return self.cov - alpha**2 * self.cov @ torch.linalg.solve(self.marginal(process, t).cov, self.cov)
 
     def flow(self, process: Process, x: Tensor, t: float | Tensor, u: float | Tensor) -> Tensor:
         """Where the probability-flow ODE carries x from level t to level u, exactly."""

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from pixeldance.codec import (
+    PCA,
     Codec,
     CodecConfig,
     KLConfig,
     PatchConfig,
+    PCAConfig,
     build_codec,
+    fit_pca,
     from_pixels,
     to_pixels,
 )
@@ -24,7 +27,7 @@ TINY_KL = KLConfig(
     mean=(0.1, 0.2, -0.3, 0.0),
     std=(0.5, 1.0, 2.0, 1.5),
 )
-CONFIGS = [PatchConfig(), PatchConfig(patch=1), TINY_KL]
+CONFIGS = [PatchConfig(), PatchConfig(patch=1), PCAConfig(patch=8, channels=20), TINY_KL]
 
 
 @pytest.fixture
@@ -51,6 +54,23 @@ def test_shapes_and_layout(config: CodecConfig, video: Tensor) -> None:
 def test_patches_lose_nothing(patch: int, video: Tensor) -> None:
     codec = build_codec(PatchConfig(patch=patch))
     assert torch.equal(codec.decode(codec.encode(video)), video)
+
+
+def test_principal_components_keep_what_varies() -> None:
+    # Patches made of 5 patterns: 5 components hold them whole, 4 do not.
+    rng = torch.Generator().manual_seed(0)
+    patterns, weights = torch.rand(5, 48, generator=rng) - 0.5, torch.rand(60, 5, 4, 4, generator=rng) / 3
+    frames = torch.pixel_shuffle(torch.einsum("kp,nkij->npij", patterns, weights), 4)
+    errors = []
+    for channels in (4, 5):
+        codec = build_codec(PCAConfig(patch=4, channels=channels))
+        assert isinstance(codec.net, PCA)
+        fit_pca(codec.net, frames)
+        latents = codec.encode(frames[None])
+        errors.append((codec.decode(latents) - frames[None]).abs().max().item())
+        torch.testing.assert_close(latents.var(dim=(0, 1, 3, 4)).mean(), torch.tensor(1.0), rtol=0.01, atol=0)
+    assert errors[0] > 1e-2
+    assert errors[1] < 1e-5
 
 
 def test_latents_are_normalised(video: Tensor) -> None:

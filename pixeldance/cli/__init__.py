@@ -29,10 +29,11 @@ def main() -> None:
     app(prog_name="pixeldance")
 
 
-def version(wanted: bool) -> None:
+def version(wanted: bool) -> bool:
     if wanted:
         print(f"pixeldance {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

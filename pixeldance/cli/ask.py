@@ -12,13 +12,13 @@ from typer import BadParameter
 SEEDS = 2**63
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A parser of whole numbers from `low` to `high`."""
+def whole(low: int, high: int) -> Callable[[str | int], int]:
+    """A parser of whole numbers from `low` to `high`; defaults pass through it too, as they are."""
 
-    def parse(text: str) -> int:
+    def parse(text: str | int) -> int:
         value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", str(text)) else None
         if value is None or not low <= value <= high:
-            raise BadParameter(f"got {shown(text)}; wanted a whole number from {low} to {high}")
+            raise BadParameter(f"got {shown(str(text))}; wanted a whole number from {low} to {high}")
         return value
 
     return parse

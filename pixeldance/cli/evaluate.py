@@ -19,7 +19,10 @@ def evaluate(
     threads: Annotated[int, Option(parser=ask.whole(1, 1024), metavar="N", help="Threads.")] = 1,
     force: Annotated[bool, Option("--force", help="Overwrite what is there.")] = False,
 ) -> None:
-    """Measure how a model follows text, first frame and last frame on clips that it never saw."""
+    """Measure how a model follows a text and frames.
+
+    The clips are held out: no model was trained on their combinations of shape, colour and motion.
+    """
     from pixeldance.atomic import atomic_file, check_file
 
     if json is not None:

@@ -18,43 +18,47 @@ if TYPE_CHECKING:
 
 MOST_CLIPS, MOST_PROCESSES = 10_000, 256
 
+# Click shows the defaults that are known before a model is; these are the model's.
+OWN = "  [default: the model's own]"
+
 Text = Annotated[str, Argument(metavar="TEXT", parser=ask.plain, help="What the video shows, in plain English.")]
 Out = Annotated[
     str, Option("--out", "-o", metavar="FILE", help="out.mp4, .mkv (lossless), .gif, .webp, or frames/ for PNGs.")
 ]
-First = Annotated[str | None, Option(metavar="IMAGE", help="First frame; left out, the text makes one.")]
+First = Annotated[str | None, Option(metavar="IMAGE", help="First frame; without one, the text makes it.")]
 Last = Annotated[str | None, Option(metavar="IMAGE", help="Last frame: a picture, or a rough drawing of it.")]
 Tau = Annotated[
-    float | None, Option(parser=ask.number(0, 1), metavar="0..1", help="Part of the way that the last frame leads; 1.")
+    float | None,
+    Option(parser=ask.number(0, 1), metavar="0..1", help="How far the last frame leads the way.  [default: 1]"),
 ]
-TauSteps = Annotated[
-    int | None, Option(parser=ask.whole(0, 1000), metavar="N", help="The same in steps, as the paper counts it.")
-]
-Steps = Annotated[int | None, Option(parser=ask.whole(1, 1000), metavar="N", help="Sampling steps; the model's own.")]
+TauSteps = Annotated[int | None, Option(parser=ask.whole(0, 1000), metavar="N", help="The same as a number of steps.")]
+Steps = Annotated[int | None, Option(parser=ask.whole(1, 1000), metavar="N", help="Sampling steps." + OWN)]
 Guidance = Annotated[
-    float | None, Option(parser=ask.number(0, 100), metavar="X", help="How much the text leads; the model's own.")
+    float | None, Option(parser=ask.number(0, 100), metavar="X", help="How much the text leads." + OWN)
 ]
 Seed = Annotated[
-    int | None, Option(parser=ask.whole(0, ask.SEEDS - 1), metavar="N", help="The same seed, the same bytes; drawn.")
+    int | None,
+    Option(parser=ask.whole(0, ask.SEEDS - 1), metavar="N", help="Same seed, same bytes.  [default: drawn and told]"),
 ]
-Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**6), metavar="N", help="Length; the model's own.")]
-Fps = Annotated[float | None, Option(parser=ask.number(0.1, 240), metavar="X", help="Frames per second; the model's.")]
-Size = Annotated[str | None, Option(metavar="WIDTHxHEIGHT", help="In pixels; the model's own.")]
-ModelFolder = Annotated[str | None, Option("--model", metavar="DIR", help="A checkpoint; the model that ships.")]
+Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**6), metavar="N", help="Length." + OWN)]
+Fps = Annotated[float | None, Option(parser=ask.number(0.1, 240), metavar="X", help="Frames per second." + OWN)]
+Size = Annotated[str | None, Option(metavar="WxH", help="Width x height in pixels." + OWN)]
+ModelFolder = Annotated[
+    str | None, Option("--model", metavar="DIR", help="A checkpoint.  [default: the model that ships]")
+]
 Count = Annotated[
-    int, Option(parser=ask.whole(1, MOST_CLIPS), metavar="N", help="Clips, out-1.mp4 and so on, seeds s, s+1, ...")
+    int, Option(parser=ask.whole(1, MOST_CLIPS), metavar="N", help="Clips out-1, out-2, ... with seeds s, s+1, ...")
 ]
 Workers = Annotated[
     int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes for --count; the same bytes.")
 ]
 Threads = Annotated[
-    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Threads of each; others may round otherwise.")
+    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Threads of each; others round otherwise.")
 ]
 Fit = Annotated[
-    str,
-    Option(parser=ask.one_of("pad", "crop"), metavar="pad|crop", help="Pictures of other shape: with bars, or cut."),
+    str, Option(parser=ask.one_of("pad", "crop"), metavar="pad|crop", help="Pictures of another shape: bars, or cut.")
 ]
-Background = Annotated[str, Option(metavar="COLOUR", help="Shows where a picture is transparent.")]
+Background = Annotated[str, Option(metavar="COLOUR", help="What shows where a picture is transparent.")]
 Sheet = Annotated[bool, Option("--sheet", help="Also out-sheet.png: all frames in one picture.")]
 Force = Annotated[bool, Option("--force", help="Overwrite what is there.")]
 
@@ -81,7 +85,10 @@ def generate(
     sheet: Sheet = False,
     force: Force = False,
 ) -> None:
-    """Make a video from a text, a first and a last frame; beside it its receipt, out.json."""
+    """Make a video from a text, a first and a last frame.
+
+    Beside it lies its receipt, out.json, from which `pixeldance verify` can make it again.
+    """
     # All is checked before anything is rendered, and what is quick to check before what is slow to import.
     if tau is not None and tau_steps is not None:
         raise ValueError(f"got --tau {tau} and --tau-steps {tau_steps}; give one of them")

@@ -25,7 +25,10 @@ def toybox(
     ] = "mp4",
     force: Annotated[bool, Option("--force", help="Replace a folder of such clips.")] = False,
 ) -> None:
-    """Make captioned clips of coloured shapes that move, and a contact sheet of the first ones."""
+    """Make captioned clips of coloured shapes that move.
+
+    Beside each lies its caption, a .txt, and beside all a contact sheet of the first ones.
+    """
     from tqdm import tqdm
 
     from pixeldance.atomic import atomic_folder

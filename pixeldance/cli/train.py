@@ -25,7 +25,10 @@ def train(
         int | None, Option(parser=ask.whole(1, 1024), metavar="N", help="Threads; as many as torch likes.")
     ] = None,
 ) -> None:
-    """Train a model as an experiment file says; the same command again continues the run."""
+    """Train a model as an experiment file says.
+
+    The same command again continues the run.
+    """
     if experiment.suffix != ".py" or not experiment.is_file():
         raise ValueError(
             f"got the experiment {experiment}; wanted a Python file, such as experiments/small_pixeldance.py"

@@ -10,7 +10,10 @@ def verify(
     receipt: Annotated[Path, Argument(metavar="RECEIPT", help="The .json beside a clip.")],
     model: Annotated[str | None, Option(metavar="DIR", help="A checkpoint; the one that the receipt names.")] = None,
 ) -> None:
-    """Render a clip again from its receipt and compare the frames; exit code 1 where they differ."""
+    """Render a clip again from its receipt, and compare.
+
+    Exit code 0: the same frames; 1: other frames, and likely why.
+    """
     import torch
     from tqdm import tqdm
 

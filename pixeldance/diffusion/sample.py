@@ -8,7 +8,7 @@ ends, so that each works for every process:
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,7 @@ Memory = Any
 """What a multistep solver remembers of its last step; None at the start of a walk."""
 
 
+@runtime_checkable
 class Step(Protocol):
     """One step of a solver, from level t to level u (both scalar tensors): (x_u, memory for the next step)."""
 

@@ -52,7 +52,7 @@ SMALL_PIXELDANCE = replace(
         carry=0,
     ),
     process=VP(betas="cosine", logsnr_shift=-2.4),
-    prediction="edm",
+    prediction="x0",
     condition=ImageSlots(tile=True, noise=(0.0, 0.1)),
     sizes=((64, 64),),
     fps=8.0,

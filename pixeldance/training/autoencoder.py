@@ -2,7 +2,7 @@
 
     loss = mean(w (x - decode(z))^2) / mean(w) + kl KL(q || N(0, 1)),   z ~ q(z | x) = N(mean, exp(logvar))
 
-w is `focus_weight` on the pixels of objects and 1 elsewhere, and most steps see crops centred on objects:
+w is `focus_weight` on objects and their edges and 1 elsewhere, and most steps see crops centred on objects:
 whole frames with a uniform loss are mostly background, and turn stars into blobs. A step is a function of its
 number alone (its frames, crops and noise), so an interrupted training continues bit for bit.
 """
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from safetensors import safe_open
@@ -28,6 +29,7 @@ from tqdm import tqdm
 
 from pixeldance.codec import from_pixels
 from pixeldance.nets.vae import SMALL_VAE, AutoencoderKL, Residual, VAEConfig
+from pixeldance.training.muon import Muon
 
 # Number of a batch -> its frames, uint8 (n, h, w, 3), and their objects' pixels, bool (n, h, w).
 Frames = Callable[[int], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
@@ -47,9 +49,8 @@ class AutoencoderTraining:
     crops: int = 32
     crop: int = 32
     whole: float = 0.25
-    lr: float = 1.5e-3
+    lr: float = 0.015
     warmup: int = 100
-    weight_decay: float = 1e-4
     kl: float = 2e-5
     focus_weight: float = 5.0
     ema: float = 0.999
@@ -76,9 +77,9 @@ def train_autoencoder(config: AutoencoderTraining, frames: Frames, folder: Path)
     _begin(net)
     average.load_state_dict(net.state_dict())
     average.requires_grad_(False)
-    adam = torch.optim.AdamW(net.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay)
+    muon = Muon(net.parameters(), lr=config.lr)
     state = folder / "training.safetensors"
-    first, before = _load(state, net, average, adam) if state.exists() else (0, 0.0)
+    first, before = _load(state, net, average, muon) if state.exists() else (0, 0.0)
     started = time.monotonic()
     bar = tqdm(total=config.steps, initial=first, unit="step", smoothing=0.05)
     with (folder / "log.jsonl").open("a") as log:
@@ -88,9 +89,9 @@ def train_autoencoder(config: AutoencoderTraining, frames: Frames, folder: Path)
             done = step / config.steps if config.steps else minutes / (config.minutes or 1.0)
             if done >= 1:
                 break
-            for group in adam.param_groups:
+            for group in muon.param_groups:
                 group["lr"] = config.lr * min(1.0, (step + 1) / config.warmup) * (0.02 + 0.98 * _cosine(done))
-            losses = _step(config, net, adam, pixels, focus, step)
+            losses = _step(config, net, muon, pixels, focus, step)
             # The average must not remember the start: it reaches back a tenth of the steps at most.
             momentum = min(config.ema, 1 - 10 / (step + 10))
             torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - momentum)
@@ -101,9 +102,9 @@ def train_autoencoder(config: AutoencoderTraining, frames: Frames, folder: Path)
                 log.flush()
             step += 1
             if step % config.save_every == 0:
-                _save(state, net, average, adam, step, minutes)
+                _save(state, net, average, muon, step, minutes)
     bar.close()
-    _save(state, net, average, adam, step, before + (time.monotonic() - started) / 60)
+    _save(state, net, average, muon, step, before + (time.monotonic() - started) / 60)
     _write({key: value.contiguous() for key, value in average.state_dict().items()}, folder / "vae.safetensors")
     return average
 
@@ -121,7 +122,9 @@ def autoencoder_loss(
     mean, logvar = net.encode(x)
     noise = torch.randn(mean.shape, generator=rng).to(mean)
     error = (x - net.decode(mean + noise * (logvar / 2).exp())).square().mean(1)
-    weight = 1 + (focus_weight - 1) * focus.to(error.dtype)
+    # An object's shape is in its edge, half of which is background: the weight reaches 2 px further.
+    near = F.max_pool2d(focus[:, None].to(error.dtype), 5, stride=1, padding=2)[:, 0]
+    weight = 1 + (focus_weight - 1) * near
     divergence = (mean.square() + logvar.exp() - 1 - logvar).mean() / 2
     loss = (weight * error).sum() / weight.sum() + kl * divergence
     seen = error.detach()[focus].mean() if focus.any() else error.detach().mean()
@@ -196,7 +199,7 @@ def _begin(net: AutoencoderKL) -> None:
 def _step(
     config: AutoencoderTraining,
     net: AutoencoderKL,
-    adam: torch.optim.Optimizer,
+    muon: torch.optim.Optimizer,
     pixels: UInt8[Tensor, "n h w 3"],
     focus: Bool[Tensor, "n h w"],
     step: int,
@@ -211,11 +214,11 @@ def _step(
     loss, logged = autoencoder_loss(
         net, from_pixels(pixels), focus, kl=config.kl, focus_weight=config.focus_weight, rng=rng
     )
-    adam.zero_grad(set_to_none=True)
+    muon.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     # A net without norm layers is the one that needs it: one bad batch must not throw it off.
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-    adam.step()
+    muon.step()
     return logged
 
 
@@ -248,29 +251,29 @@ def _save(
     path: Path,
     net: AutoencoderKL,
     average: AutoencoderKL,
-    adam: torch.optim.Optimizer,
+    muon: torch.optim.Optimizer,
     step: int,
     minutes: float,
 ) -> None:
     tensors = {f"net.{key}": value for key, value in net.state_dict().items()}
     tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
-    for index, moments in adam.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": value for name, value in moments.items()}
+    for index, moments in muon.state_dict()["state"].items():
+        tensors |= {f"muon.{index}.{name}": value for name, value in moments.items()}
     done = {"step": str(step), "minutes": repr(minutes)}
     _write({key: value.contiguous() for key, value in tensors.items()}, path, done)
 
 
-def _load(path: Path, net: AutoencoderKL, average: AutoencoderKL, adam: torch.optim.Optimizer) -> tuple[int, float]:
+def _load(path: Path, net: AutoencoderKL, average: AutoencoderKL, muon: torch.optim.Optimizer) -> tuple[int, float]:
     with safe_open(path, framework="pt") as file:
         tensors, done = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
     net.load_state_dict({key[4:]: value for key, value in tensors.items() if key.startswith("net.")})
     average.load_state_dict({key[8:]: value for key, value in tensors.items() if key.startswith("average.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        if key.startswith("adam."):
+        if key.startswith("muon."):
             _, index, name = key.split(".")
             moments.setdefault(int(index), {})[name] = value
-    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+    muon.load_state_dict({"state": moments, "param_groups": muon.state_dict()["param_groups"]})
     return int(done["step"]), float(done["minutes"])
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from pixeldance import checkpoint
 from pixeldance.system import Parts, System
+from pixeldance.training.muon import Muon
 from pixeldance.training.objective import Example, Objective, loss
 
 Examples = Callable[[Parts, int], Sequence[Example]]
@@ -29,7 +31,8 @@ class Training:
 
     prepare: gives a new model its frozen weights. examples: blocks of `block` clips, each used for `passes` passes in
     a new order. Every `image_every`-th step trains on `images` first frames as images (temporal parts off).
-    The learning rate rises over `warmup` steps to `rate` and falls linearly to 0 over the last `cooldown` of `steps`.
+    `rate` is about 1e-3 for AdamW and 1e-2 for Muon; it rises over `warmup` steps and falls linearly to 0 over the last
+    `cooldown` of `steps`.
     The weights kept are a moving average with decay min(ema, (1 + k) / (10 + k)) at step k.
     """
 
@@ -43,6 +46,7 @@ class Training:
     batch: int = 16
     image_every: int = 8
     images: int = 64
+    optimiser: Literal["adamw", "muon"] = "adamw"
     rate: float = 1e-3
     warmup: int = 200
     cooldown: int = 2_000
@@ -62,9 +66,7 @@ class State:
         trained = nn.ModuleDict({"text": self.parts.text, "net": self.parts.net}).train()
         self.weights = dict(trained.named_parameters())
         self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.optimiser = torch.optim.AdamW(
-            self.weights.values(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, foreach=True
-        )
+        self.optimiser = _optimiser(run, self.weights)
         self.step = 0
 
     def update(self, value: Tensor, rate: float, ema: float) -> float:
@@ -99,8 +101,8 @@ class State:
         self.average = {name: weight.detach() for name, weight in kept.items()}
         self._assign({name: training[f"weight.{name}"] for name in self.weights})
         for name, weight in self.weights.items():
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            self.optimiser.state[weight] = {key: training[f"{key}.{name}"] for key in keys}
+            kept_of = {key.removesuffix(f".{name}"): training[key] for key in training if key.endswith(f".{name}")}
+            self.optimiser.state[weight] = {key: value for key, value in kept_of.items() if key != "weight"}
         self.step = int(training["step"])
 
     def _assign(self, values: dict[str, Tensor]) -> None:
@@ -143,6 +145,17 @@ def train(run: Training, folder: Path, progress: bool = True) -> Path:
                 for old in sorted(folder.glob("step-*"))[:-2]:
                     shutil.rmtree(old)
     return folder / f"step-{run.steps:07d}"
+
+
+def _optimiser(run: Training, weights: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    if run.optimiser == "adamw":
+        return torch.optim.AdamW(
+            weights.values(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, foreach=True
+        )
+    rows = [weight for name, weight in weights.items() if name.endswith("embedding.weight")]
+    others = [weight for name, weight in weights.items() if not name.endswith("embedding.weight")]
+    groups = [{"params": others}, {"params": rows, "matrices": False}]
+    return Muon(groups, lr=run.rate, weight_decay=run.weight_decay)
 
 
 def latest(folder: Path) -> Path | None:

@@ -16,27 +16,37 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.Optimizer):
-    """`lr` is about the relative change of a step: 0.005 to 0.02 where AdamW wants 0.001."""
+    """`lr` is about the relative change of a step: 0.005 to 0.02 where AdamW wants 0.001.
+
+    A group with `matrices=False` (embeddings, whose rows are vectors of their own) follows Adam like the vectors.
+    """
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         *,
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.01,
         vectors: float = 0.05,
+        matrices: bool = True,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "vectors": vectors}
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "vectors": vectors,
+            "matrices": matrices,
+        }
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         if closure is not None:
             raise ValueError("Muon evaluates no closure; call backward() first, then step() without arguments.")
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None and p.ndim > 1:
+                if p.grad is not None and p.ndim > 1 and group["matrices"]:
                     _matrix(p, self.state[p], group)
                 elif p.grad is not None:
                     _vector(p, self.state[p], group["lr"] * group["vectors"])
@@ -44,9 +54,10 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrix: Float[Tensor, "m n"], *, steps: int = 5) -> Float[Tensor, "m n"]:
     """About U V^T of `matrix` = U S V^T: singular values within 0.7 and 1.2, by a quintic iteration."""
-    x = matrix / (matrix.norm() + 1e-7)
+    x: Tensor = matrix / (matrix.norm() + 1e-7)
     if x.shape[0] > x.shape[1]:
-        return orthogonal(matrix.T, steps=steps).T
+        wide: Tensor = orthogonal(matrix.T, steps=steps)
+        return wide.transpose(0, 1)
     for _ in range(steps):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from pixeldance.condition import condition
+from pixeldance.diffusion.process import logsnr
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts
 
@@ -33,13 +34,15 @@ class Objective:
 
     The first frame is always the true one. The last frame is drawn from the last `last_of` true frames and dropped
     with probability `drop_last`; the text is dropped with probability `drop_text`. What noise the condition gets is
-    the system's. Positions that show an object weigh 1 + `focus` in the loss.
+    the system's. In the loss, positions that show an object weigh 1 + `focus`, and noise levels 1 + min(SNR,
+    `snr_cap`): 0 weighs all levels alike.
     """
 
     last_of: int = 3
     drop_last: float = 0.25
     drop_text: float = 0.1
     focus: float = 0.0
+    snr_cap: float = 0.0
 
     def instruct(self, example: Example, rng: Generator) -> Instruction:
         """The instruction that a clip is trained on; a clip of one frame is an image, told by its text alone."""
@@ -75,4 +78,6 @@ def loss(parts: Parts, objective: Objective, batch: Sequence[Example], rng: Gene
     error = parts.denoiser.error(x0, eps, t.to(device), cond)
     weight = 1 + objective.focus * torch.stack([example.focus for example in batch]).to(device)
     weight = weight / weight.mean()
+    snr = logsnr(parts.system.process, t.to(device)).exp()
+    weight = weight * (1 + snr.clamp(max=objective.snr_cap))[:, None, None, None]
     return (weight[:, :, None] * error.square()).mean()

@@ -62,7 +62,7 @@ def test_the_exact_target_gives_back_the_clean_video(process: Process, predictio
 
 @every_process
 @pytest.mark.parametrize("prediction", ["v", "x0", "flow"])
-def test_no_signal_is_no_obstacle_where_the_target_tells_the_clean_video(process: Process, prediction: str) -> None:
+def test_these_targets_tell_the_clean_video_from_pure_noise(process: Process, prediction: str) -> None:
     x0, eps = clips()
     t = torch.ones(3)
     alpha, sigma = (per_sample(end.float(), x0) for end in ends(process, t))
@@ -128,7 +128,7 @@ def test_the_minimum_of_the_training_loss_is_the_posterior_mean(process: Process
 
     probe = world.marginal(process, t).draw((1, 16, 16), seed=2).float()
     estimate = Denoiser(fitted, process, prediction)(probe, t, Cond())
-    torch.testing.assert_close(estimate, world.denoiser(process)(probe, t), rtol=0, atol=0.05)
+    assert (estimate - world.denoiser(process)(probe, t)).square().mean().sqrt() < 0.02
 
 
 def test_a_network_is_told_level_and_condition() -> None:
@@ -163,10 +163,7 @@ def test_one_row_of_a_condition() -> None:
         whole = getattr(full, name)
         for part, whole_part in zip(door, whole, strict=True) if name == "residuals" else [(door, whole)]:
             assert torch.equal(part, whole_part[1:])
-    assert Cond(vector=torch.ones(2, 5)).row(0).doors() == {
-        "tokens": None,
-        "mask": None,
-        "concat": None,
-        "vector": pytest.approx(torch.ones(1, 5)),
-        "residuals": None,
-    }
+    sparse = Cond(vector=torch.ones(2, 5)).row(0)
+    assert sparse.vector is not None
+    assert sparse.vector.shape == (1, 5)
+    assert sparse.tokens is sparse.mask is sparse.concat is sparse.residuals is None

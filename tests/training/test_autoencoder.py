@@ -76,7 +76,7 @@ def test_it_learns(tmp_path: Path) -> None:
     torch.manual_seed(0)
     pixels, focus = squares(10**6)
     fresh = evaluate_autoencoder(AutoencoderKL(TINY.vae), pixels, focus)
-    config = replace(TINY, steps=150, ema=0.9, save_every=1000, log_every=1000)
+    config = replace(TINY, steps=80, ema=0.9, save_every=1000, log_every=1000)
     net = train_autoencoder(config, squares, tmp_path)
     trained = evaluate_autoencoder(net, pixels, focus)
     assert trained["whole_db"] > fresh["whole_db"] + 5
