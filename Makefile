@@ -9,7 +9,7 @@ TORCH ?= cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 JOBS ?= 2
 
-PROMPT ?= a red circle moves right on a blue background
+PROMPT ?= a red star moves right quickly on a plain light blue background
 FIRST ?= examples/first.png
 LAST ?= examples/last_drawn.png
 

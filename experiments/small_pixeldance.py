@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pixeldance import checkpoint
 from pixeldance.codec import PCA, fit_pca, from_pixels
 from pixeldance.data.toybox import ONE_OBJECT, World, clip
 from pixeldance.data.toybox.world import DIRECTIONS, MOTIONS
 from pixeldance.system import Parts
 from pixeldance.systems import SMALL_PIXELDANCE
-from pixeldance.training.loop import Training, train
+from pixeldance.training.loop import Training, latest, train
 from pixeldance.training.objective import Example, Objective
 
 # Directions are what a director asks for first: drawn twice as often as the other motions.
@@ -40,9 +41,9 @@ def config() -> Training:
         images=24,
         steps=40_000,
         optimiser="muon",
-        rate=0.01,
+        rate=0.015,
         cooldown=0,
-        save_minutes=4.0,
+        save_minutes=3.0,
     )
 
 
@@ -69,15 +70,22 @@ def examples(parts: Parts, block: int, *, world: World, count: int) -> Sequence[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    run = config()
     parser.add_argument("--out", type=Path, default=Path("runs/small_pixeldance"))
-    parser.add_argument("--steps", type=int, default=config().steps)
-    parser.add_argument(
-        "--cooldown", type=int, default=config().cooldown, help="of the steps, the last with a falling rate"
-    )
+    parser.add_argument("--steps", type=int, default=run.steps)
+    parser.add_argument("--cooldown", type=int, default=run.cooldown, help="so many of the last steps fall to rate 0")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ship", type=Path, help="write the newest checkpoint here in half precision, and stop")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    train(replace(config(), steps=arguments.steps, cooldown=arguments.cooldown), arguments.out)
+    if arguments.ship is None:
+        train(replace(run, steps=arguments.steps, cooldown=arguments.cooldown), arguments.out)
+        return
+    newest = latest(arguments.out)
+    if newest is None:
+        raise ValueError(f"got no checkpoint in {arguments.out}; train first")
+    about = {"steps": checkpoint.read_config(newest)["about"]["steps"], "experiment": "experiments/small_pixeldance.py"}
+    checkpoint.save(arguments.ship, checkpoint.load(newest), torch.float16, about=about)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,8 @@ def generate(
 
     On a CPU every instruction runs in a forward of its own: the bytes then depend on the request alone, never on its
     neighbours. Where a first frame is missing, the network's image mode makes it from the text (text -> image ->
-    video). `on_step(i, x)` is called after every step of the video's grid. Raises ValueError for given frames of another
-    size than the instruction's, and where the weights or the settings lead to values that are no numbers.
+    video). `on_step(i, x)` is called after every step of the video's grid. Raises ValueError for given frames of
+    another size than the instruction's, and where the weights or settings lead to values that are no numbers.
     """
     sampling = (sampling or Sampling()).of(parts.system)
     if _device(parts).type == "cpu" and len(instructions) > 1:

@@ -1,14 +1,16 @@
 """Bad input to the command line: exit code 2, nothing written, and a message that says what was got and wanted."""
 
 import json
-import signal
+import resource
 import subprocess
 import sys
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import TEXT, Run, listing, program
+from command import TEXT, Run, listing
 from PIL import Image
 
 from pixeldance.pipeline import SHIPPED
@@ -60,6 +62,14 @@ def test_bad_checkpoints_are_refused(here: Path, tiny_model: Path, run: Run, how
     assert listing(here) == before
 
 
+@cache
+def bomb() -> bytes:
+    """A PNG of 81 million pixels in ten kilobytes."""
+    data = BytesIO()
+    Image.new("1", (9000, 9000)).save(data, format="PNG")
+    return data.getvalue()
+
+
 def bad_pictures() -> None:
     """Pictures that cannot be taken, in the working folder."""
     Path("text.png").write_text("hello")
@@ -68,7 +78,7 @@ def bad_pictures() -> None:
     Path("drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     Image.new("RGB", (8, 8)).save("a.bmp")
     Image.new("RGB", (8, 8)).save("a.gif")
-    Image.new("1", (9000, 9000)).save("bomb.png")
+    Path("bomb.png").write_bytes(bomb())
     images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     images[0].save("moving.webp", save_all=True, append_images=images[1:])
     Path("folder.mkv").mkdir()
@@ -195,19 +205,15 @@ def test_missing_arguments_are_explained(run: Run) -> None:
     assert not Path("nowhere-to-be").exists()
 
 
-def test_a_full_disk_is_explained(here: Path, tiny_model: Path) -> None:
-    import resource
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-
-    before = listing(here)
-    ask = ["generate", TEXT, "--first", "a.png", "--model", tiny_model, "--steps", 1, "-o", "out.mkv"]
-    with program(*ask, preexec_fn=limit) as made:
-        _, err = made.communicate()
-    assert made.returncode == 2
-    assert "could not be written" in err
+def test_a_full_disk_is_explained(here: Path, tiny_model: Path, run: Run) -> None:
+    before, limits = listing(here), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        code, out, err = run("generate", TEXT, "--model", tiny_model, "--steps", 1, "-o", "out.mkv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, out) == (2, "")
+    assert "out.mkv could not be written" in err
     assert listing(here) == before
 
 

@@ -27,9 +27,8 @@ class UNetConfig:
     layers: residual blocks a level (one more on the way up). heads have `head_width` channels.
     temporal_convolutions, temporal_attentions: layers in each temporal branch.
     film: the embedding scales and shifts instead of being added. frame_embedding: it also knows the frame number.
-    carry: the output starts as the concat condition's channels from this one on (the first frame, where its slot is
-    tiled), by a linear path around the network whose gains the embedding sets; None leaves the path out. A small
-    network then has only what changes to find.
+    carry: the output also holds gated copies of the input, x and the concat channels from each of these on: the
+    first frame's and the last one's, where their slots are tiled. A small network then has only what changes to find.
     """
 
     channels: int = 4
@@ -47,7 +46,7 @@ class UNetConfig:
     temporal_attentions: int = 2
     film: bool = False
     frame_embedding: bool = False
-    carry: int | None = None
+    carry: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.attention):
@@ -96,17 +95,21 @@ class Level(nn.Module):
 
 
 class Carry(nn.Module):
-    """A linear path from the joined input (noisy video, then concat condition) to the output; `emb` sets its gains."""
+    """Copies of the inputs, x and the concat channels from each of `starts` on, each with a gain for every channel and
+    position that the features set. The first concat copy begins at gain 1, the others at 0."""
 
-    def __init__(self, c_in: int, c_out: int, emb: int, start: int) -> None:
+    def __init__(self, width: int, channels: int, starts: tuple[int, ...]) -> None:
         super().__init__()
-        self.gain = zero(nn.Linear(emb, c_in))
-        self.path = zero(nn.Conv2d(c_in, c_out, 1, bias=False))
+        self.channels, self.starts = channels, starts
+        self.gain = zero(nn.Conv2d(width, channels * (1 + len(starts)), 1))
         with torch.no_grad():
-            self.path.weight[:, c_out + start : 2 * c_out + start, 0, 0] = torch.eye(c_out)
+            self.gain.bias[channels : 2 * channels] = 1.0
 
-    def forward(self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"]) -> Float[Tensor, "bf d h w"]:
-        return self.path(x * (1 + self.gain(F.silu(emb))[:, :, None, None]))
+    def forward(
+        self, h: Float[Tensor, "bf d h w"], x: Float[Tensor, "bf c h w"], concat: Float[Tensor, "bf k h w"]
+    ) -> Float[Tensor, "bf c h w"]:
+        copies = torch.cat([x, *(concat[:, start : start + self.channels] for start in self.starts)], dim=1)
+        return (self.gain(h) * copies).unflatten(1, (-1, self.channels)).sum(1)
 
 
 class UNet(nn.Module):
@@ -151,8 +154,8 @@ class UNet(nn.Module):
 
         self.norm_out = nn.GroupNorm(groups, width)
         self.conv_out = nn.Conv2d(width, config.channels, 3, padding=1)
-        self.carry = Carry(c_input, config.channels, emb, config.carry) if config.carry is not None else None
-        if config.carry is not None:
+        self.carry = Carry(width, config.channels, config.carry) if config.carry else None
+        if self.carry is not None:
             zero(self.conv_out)
 
     def forward(
@@ -176,7 +179,6 @@ class UNet(nn.Module):
         emb = self._embed(c_noise, vector, b, f)
         frames = x.flatten(0, 1)
         h = channels_last(frames if concat is None else torch.cat([frames, concat.flatten(0, 1)], dim=1))
-        inputs = h
         if tokens is not None:
             tokens = tokens.repeat_interleave(f, dim=0)
             mask = None if mask is None else mask.repeat_interleave(f, dim=0)
@@ -202,10 +204,11 @@ class UNet(nn.Module):
                 h = next(up)(torch.cat([h, kept.pop()], dim=1), emb, f, tokens, mask)
             if index < len(self.upsample):
                 h = self.upsample[index](h, f)
-        h = self.conv_out(F.silu(self.norm_out(h)))
-        if self.carry is not None:
-            h = h + self.carry(inputs, emb)
-        return h.unflatten(0, (b, f))
+        h = F.silu(self.norm_out(h))
+        out = self.conv_out(h)
+        if self.carry is not None and concat is not None:
+            out = out + self.carry(h, frames, concat.flatten(0, 1))
+        return out.unflatten(0, (b, f))
 
     def _embed(self, c_noise: Tensor, vector: Tensor | None, b: int, f: int) -> Float[Tensor, "bf e"]:
         """One row a frame from the start: what each is then computed with does not depend on how many share a video."""

@@ -49,7 +49,7 @@ SMALL_PIXELDANCE = replace(
         temporal_attentions=1,
         film=True,
         frame_embedding=True,
-        carry=0,
+        carry=(0, 65),
     ),
     process=VP(betas="cosine", logsnr_shift=-2.4),
     prediction="x0",
@@ -60,4 +60,4 @@ SMALL_PIXELDANCE = replace(
     guidance=2.0,
 )
 """The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
-pixels are kept exactly), EDM's prediction on a cosine schedule shifted to more noise, text as a vector too."""
+pixels are kept exactly), x0-prediction on a cosine schedule shifted to more noise, text as a vector too."""

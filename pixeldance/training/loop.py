@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -154,7 +154,7 @@ def _optimiser(run: Training, weights: dict[str, nn.Parameter]) -> torch.optim.O
         )
     rows = [weight for name, weight in weights.items() if name.endswith("embedding.weight")]
     others = [weight for name, weight in weights.items() if not name.endswith("embedding.weight")]
-    groups = [{"params": others}, {"params": rows, "matrices": False}]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": rows, "matrices": False}]
     return Muon(groups, lr=run.rate, weight_decay=run.weight_decay)
 
 

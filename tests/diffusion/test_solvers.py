@@ -80,28 +80,33 @@ def order(coarse: float, fine: float) -> float:
 
 # --- what is sampled ---
 
-LAWS: dict[str, tuple[Step, int, float, float]] = {
-    # step, number of steps, error allowed after them, lowest order of that error
-    "ddim": (ddim(), 60, 0.09, 0.9),
-    "half_ddim": (ddim(0.5), 60, 0.11, 0.85),
-    "ancestral": (ancestral(), 60, 0.16, 0.75),
-    "heun": (heun(), 40, 0.02, 1.9),
-    "dpmpp_2m": (dpmpp_2m(), 50, 0.012, 1.6),
+LAWS: dict[str, tuple[Step, float]] = {
+    # the error allowed after 50 steps, where the variance is 0.64; steps that are not right are off by a multiple
+    "ddim": (ddim(), 0.11),
+    "half_ddim": (ddim(0.5), 0.13),
+    "ancestral": (ancestral(), 0.19),
+    "heun": (heun(), 0.012),
+    "dpmpp_2m": (dpmpp_2m(), 0.012),
 }
 
 
 @every_process
 @pytest.mark.parametrize("name", LAWS)
-def test_a_solver_samples_the_world_and_better_with_more_steps(process: Process, name: str) -> None:
-    step, steps, tolerance, least_order = LAWS[name]
-    coarse, fine = (
-        distance(law(process, step, even(process, n, top(process, name))), WORLD) for n in (steps // 2, steps)
-    )
-    assert fine < tolerance
-    assert order(coarse, fine) > least_order
+def test_a_solver_samples_the_world(process: Process, name: str) -> None:
+    step, tolerance = LAWS[name]
+    assert distance(law(process, step, even(process, 50, top(process, name))), WORLD) < tolerance
 
 
-@pytest.mark.parametrize("name", ["linear", "shifted", "ve", "flow"])
+@pytest.mark.parametrize("name", ["zero_snr", "edm"])
+@pytest.mark.parametrize("eta", [0.5, 1.0])
+def test_a_stochastic_step_is_of_first_order_too(name: str, eta: float) -> None:
+    """What is wrong with the law of the samples halves when the steps do: the noise added is what was taken away."""
+    process = PROCESSES[name]
+    errors = [distance(law(process, ddim(eta), even(process, steps)), WORLD) for steps in (50, 100)]
+    assert order(*errors) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["linear", "ve"])
 def test_ode_and_sde_agree(name: str) -> None:
     process = PROCESSES[name]
     coarse, fine = (
@@ -185,15 +190,15 @@ def test_the_corrector_takes_the_papers_step() -> None:
 ORDERS: dict[str, tuple[Step, float]] = {"ddim": (ddim(), 1), "heun": (heun(), 2), "dpmpp_2m": (dpmpp_2m(), 2)}
 
 
-@every_process
+@pytest.mark.parametrize("process_name", ["scaled_linear", "shifted", "zero_snr", "ve", "flow", "edm"])
 @pytest.mark.parametrize("name", ORDERS)
-def test_order_of_convergence(process: Process, name: str) -> None:
+def test_order_of_convergence(process_name: str, name: str) -> None:
     """The error at a small level, against the exact solution of the ODE, on grids even in logsnr."""
-    step, theory = ORDERS[name]
+    process, (step, theory) = PROCESSES[process_name], ORDERS[name]
     start = 0.99 if reaches_zero_snr(process) else 1.0
     x = WORLD.marginal(process, start).draw((1, 8, 8)).float()
     errors = []
-    for steps in (40, 80):
+    for steps in (30, 60):
         times = even(process, steps + 1, start, 0.01)[:-1]
         found = sample(WORLD.denoiser(process), x, times, process, step)
         errors.append((found - WORLD.flow(process, x, times[0], times[-1])).abs().max().item())
@@ -201,10 +206,12 @@ def test_order_of_convergence(process: Process, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("process", "name"),
-    [(p, "heun") for p in PROCESSES.values()] + [(p, "dpmpp_2m") for p in PROCESSES.values() if reaches_zero_snr(p)],
+    ("process_name", "name"),
+    [(name, "heun") for name in ("linear", "cosine", "zero_snr", "ve", "flow", "edm")]
+    + [(name, "dpmpp_2m") for name in ("shifted", "shifted_zero_snr", "shifted_flow")],  # these from t = 1
 )
-def test_encoding_and_decoding_is_the_identity(process: Process, name: str) -> None:
+def test_encoding_and_decoding_is_the_identity(process_name: str, name: str) -> None:
+    process = PROCESSES[process_name]
     times = even(process, 81, top(process, name))[:-1]
     x0, step = WORLD.draw((1, 16, 16)).float(), ORDERS[name][0]
     noise = sample(WORLD.denoiser(process), x0, times.flip(0), process, step)
