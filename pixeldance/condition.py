@@ -5,7 +5,7 @@ latents of the given frames at their places in time, joined to the noisy video o
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -75,6 +75,16 @@ def condition(
         vector=code.vector if vector else None,
         concat=concat.to(code.tokens.device),
     )
+
+
+def noised(instruction: Instruction, slots: ImageSlots, rng: Generator) -> Instruction:
+    """The same request, its frames being latents, with the noise of their slots in them."""
+    frames = {
+        frame: _noised(torch.as_tensor(instruction.frames[frame]).cpu(), slots.noise[slot], rng)
+        for slot, frame in enumerate((FIRST, LAST))
+        if frame in instruction.frames
+    }
+    return replace(instruction, frames=frames)
 
 
 def _noised(latent: Tensor, share: float, rng: Generator) -> Tensor:

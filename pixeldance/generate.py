@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from pixeldance.codec import from_pixels
-from pixeldance.condition import condition
+from pixeldance.condition import condition, noised
 from pixeldance.diffusion.denoise import Cond, Denoise
 from pixeldance.diffusion.guide import guided
 from pixeldance.diffusion.process import Process, grid, level
@@ -134,6 +134,8 @@ def _walk(
     scale: float = sampling.guidance
     x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
     x = system.noise(x, rngs)
+    if system.condition.noise_at_inference:  # once: both legs and both terms of guidance see the same pictures
+        instructions = [noised(each, system.condition, rng) for each, rng in zip(instructions, rngs, strict=True)]
 
     def conditions(asked: Sequence[Instruction]) -> Cond:
         return condition(
@@ -142,7 +144,6 @@ def _walk(
             slots=system.condition,
             shape=shape,
             encode=lambda instruction, frame: torch.as_tensor(instruction.frames[frame]),
-            rngs=rngs if system.condition.noise_at_inference else None,
             vector=system.net.vector > 0,
         )
 

@@ -11,11 +11,11 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixeldance import __version__
 from pixeldance.diffusion.noise import generators
@@ -114,7 +114,7 @@ class Receipt(Record):
     unknown_words: tuple[str, ...]
     model: Model
     versions: dict[str, str]
-    threads: int
+    threads: Annotated[int, Field(ge=1, le=1024)]
     seconds: float
 
     @classmethod
@@ -219,7 +219,7 @@ def _clip(folder: Path, receipt: Receipt) -> tuple[bool, str]:
     clip = folder / Path(name).name
     if not clip.exists():
         return True, f"{clip} is not here: not compared"
-    if not name.endswith(LOSSLESS):
+    if not name.lower().endswith(LOSSLESS):
         return True, f"{clip} is not lossless: not compared"
     try:
         same = frames_sha256(iterate_video(clip)[0]) == receipt.frames_sha256

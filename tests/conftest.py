@@ -1,6 +1,11 @@
 """Set up before any test imports the package: shape checks, one thread a worker, no network."""
 
 import os
+
+# Read by OpenMP and BLAS when numpy and torch load, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -12,10 +17,6 @@ from command import Run, in_process
 from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image
-
-# Read by torch and by OpenMP when they load, and inherited by the processes that tests start.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 # Under pytest alone, every annotated function of the package has its shapes and types checked; as for a
 # static checker, an int will do for a float.

@@ -105,7 +105,7 @@ BAD: list[tuple[list[object], str]] = [
     (["--steps", 0], "'--steps': got '0'; wanted a whole number from 1 to 1000"),
     (["--steps", "1e3"], "'--steps': got '1e3'"),
     (["--steps", 10**40], "'--steps': got"),
-    (["--frames", 10**9], "'--frames': got '1000000000'; wanted"),
+    (["--frames", 10**9], "got 1000000000 frames; this model makes 4 or 1: try 4"),
     (["--frames", 15], "got 15 frames; this model makes 4 or 1: try 4"),
     (["--frames", 0], "'--frames': got '0'"),
     (["--guidance", "nan"], "'--guidance': got 'nan'; wanted a number from 0 to 100"),

@@ -63,8 +63,17 @@ def test_a_stochastic_solver_keeps_the_contract(parts: Parts) -> None:
     assert not torch.equal(both[1:], run(parts, ask(first=2), seeds=[2]))
 
 
-def test_noised_conditions_keep_the_contract() -> None:
-    noisy = random_parts(replace(TINY, condition=replace(TINY.condition, noise_at_inference=True)))
+def test_noised_pictures_keep_the_contract(parts: Parts) -> None:
+    noisy = random_parts(replace(TINY, condition=replace(TINY.condition, noise=(0.3, 0.3), noise_at_inference=True)))
+    calls = Watch(noisy).during(lambda: run(noisy, ask(), guidance=2.0, tau_steps=2))
+    clean = Watch(parts).during(lambda: run(parts, ask(), guidance=2.0, tau_steps=2))
+    assert all(
+        torch.equal(call["concat"], calls[0]["concat"]) for call in calls[:4]
+    )  # one noise for all steps and terms
+    assert all(torch.equal(call["concat"][:, :, :48], calls[0]["concat"][:, :, :48]) for call in calls[4:])
+    assert not any(torch.equal(one["concat"], other["concat"]) for one, other in zip(calls, clean, strict=True))
+    assert torch.equal(calls[0]["x"], clean[0]["x"])
+    assert torch.equal(run(noisy, ask(), tau=0.0), run(noisy, ask(last=None)))
     both = run(noisy, ask(), ask(first=2), seeds=[1, 2])
     assert torch.equal(both[1:], run(noisy, ask(first=2), seeds=[2]))
 

@@ -91,7 +91,7 @@ def test_a_receipt_says_what_a_clip_was_made_from(pipe: Pipeline, tmp_path: Path
     np.testing.assert_array_equal(read.request.first.pixels(), np.array(Image.open(file)))
 
 
-@pytest.mark.parametrize("clip", ["c.mkv", "c.webp", "c/"])
+@pytest.mark.parametrize("clip", ["c.mkv", "c.webp", "c/", "C.MKV"])
 def test_a_lossless_clip_verifies_by_its_frames(pipe: Pipeline, tmp_path: Path, file: Path, clip: str) -> None:
     path, _ = made(pipe, tmp_path, file, clip)
     assert read_receipt(path).clip == clip
@@ -148,6 +148,7 @@ def test_other_software_and_another_model_are_named_as_causes(pipe: Pipeline, tm
     ("changes", "message"),
     [
         ({"receipt": 2}, "is not a receipt: receipt: Input should be 1"),
+        ({"threads": 10**9}, "threads: Input should be less than or equal to 1024"),
         ({"extra": 1}, "extra: Extra inputs are not permitted"),
         ({"request__seed": "7"}, "request.seed: Input should be a valid integer"),
         ({"request__seed": -1}, "got seed -1"),

@@ -40,7 +40,7 @@ Seed = Annotated[
     int | None,
     Option(parser=ask.whole(0, ask.SEEDS - 1), metavar="N", help="Same seed, same bytes.  [default: drawn and told]"),
 ]
-Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**6), metavar="N", help="Length." + OWN)]
+Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**12), metavar="N", help="Length." + OWN)]
 Fps = Annotated[float | None, Option(parser=ask.number(0.1, 240), metavar="X", help="Frames per second." + OWN)]
 Size = Annotated[str | None, Option(metavar="WxH", help="Width x height in pixels." + OWN)]
 ModelFolder = Annotated[

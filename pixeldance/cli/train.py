@@ -46,8 +46,8 @@ def train(
     run = _config(experiment)
     newest = loop.latest(folder)
     print(f"{folder}: {'a new run' if newest is None else f'going on from {newest.name}'}", file=sys.stderr)
-    last = loop.train(run if steps is None else replace(run, steps=steps), folder, progress=sys.stderr.isatty())
-    print(last)
+    loop.train(run if steps is None else replace(run, steps=steps), folder, progress=sys.stderr.isatty())
+    print(loop.latest(folder))
 
 
 def _config(experiment: Path) -> "Training":

@@ -103,6 +103,7 @@ class Carry(nn.Module):
         self.channels, self.starts = channels, starts
         self.gain = zero(nn.Conv2d(width, channels * (1 + len(starts)), 1))
         with torch.no_grad():
+            assert self.gain.bias is not None
             self.gain.bias[channels : 2 * channels] = 1.0
 
     def forward(

@@ -64,7 +64,7 @@ class State:
         self.parts = Parts(run.system)
         run.prepare(self.parts)
         trained = nn.ModuleDict({"text": self.parts.text, "net": self.parts.net}).train()
-        self.weights = dict(trained.named_parameters())
+        self.weights = {name: weight for name, weight in trained.named_parameters() if weight.requires_grad}
         self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
         self.optimiser = _optimiser(run, self.weights)
         self.step = 0
@@ -98,7 +98,7 @@ class State:
         training = checkpoint.load_training(folder)
         averaged = checkpoint.load(folder)
         kept = dict(nn.ModuleDict({"text": averaged.text, "net": averaged.net}).named_parameters())
-        self.average = {name: weight.detach() for name, weight in kept.items()}
+        self.average = {name: kept[name].detach() for name in self.weights}
         self._assign({name: training[f"weight.{name}"] for name in self.weights})
         for name, weight in self.weights.items():
             kept_of = {key.removesuffix(f".{name}"): training[key] for key in training if key.endswith(f".{name}")}

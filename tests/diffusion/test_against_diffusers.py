@@ -96,7 +96,7 @@ def test_dpmpp_2m(betas: str, prediction: str) -> None:
 
 
 @pytest.mark.parametrize("betas", BETAS)
-@pytest.mark.parametrize(("k", "before"), [(999, 998), (500, 499), (1, 0)])
+@pytest.mark.parametrize(("k", "before"), [(999, 998), (500, 499), (100, 99)])
 def test_ddpm(betas: str, k: int, before: int) -> None:
     scheduler = diffusers.DDPMScheduler(**BETAS[betas], clip_sample=False, variance_type="fixed_small")
     scheduler.set_timesteps(1000)

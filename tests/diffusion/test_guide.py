@@ -89,7 +89,7 @@ def test_a_term_of_weight_zero_is_not_computed() -> None:
 
     conds = [Cond(), Cond(), Cond()]
     x = torch.randn(1, 1, 1, 2, 2)
-    found = guided(model, [(1.0, conds[0]), (0.0, conds[1]), (0, conds[2])])(x, T)
+    found = guided(model, [(1.0, conds[0]), (0.0, conds[1]), (0.0, conds[2])])(x, T)
     assert len(asked) == 1
     assert asked[0] is conds[0]
     assert torch.equal(found, x)
@@ -259,7 +259,7 @@ def test_windows_must_cover_every_frame() -> None:
 def test_clip() -> None:
     x = torch.tensor([-3.0, -1.0, 0.2, 1.0, 7.0]).reshape(1, 5, 1, 1, 1)
     assert clip(lambda x, t: x)(x, T).flatten().tolist() == pytest.approx([-1, -1, 0.2, 1, 1])
-    assert clip(lambda x, t: x, 0, 2)(x, T).flatten().tolist() == pytest.approx([0, 0, 0.2, 1, 2])
+    assert clip(lambda x, t: x, 0.0, 2.0)(x, T).flatten().tolist() == pytest.approx([0, 0, 0.2, 1, 2])
 
 
 def test_they_nest_and_pass_the_level_on() -> None:

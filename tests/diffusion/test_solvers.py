@@ -144,6 +144,15 @@ def test_annealed_langevin_from_pure_noise(name: str) -> None:
     assert distance(drawn(process, annealed_langevin(5, 0.5), even(process, 100), 48), WORLD) < 0.08
 
 
+@pytest.mark.parametrize("name", ["linear", "shifted", "ve"])
+def test_annealed_langevin_carries_the_mean_from_level_to_level(name: str) -> None:
+    """Without noise x stays the mean of its law, and one quick look at each level is enough to keep up with it."""
+    process = PROCESSES[name]
+    x, times = torch.zeros(1, 4, 1, 1, 1), even(process, 50, top(process))
+    found = sample(WORLD.denoiser(process), x, times, process, annealed_langevin(2, 0.1), torch.zeros_like)
+    torch.testing.assert_close(found.flatten().double(), WORLD.mean, rtol=0, atol=0.05)
+
+
 @pytest.mark.parametrize("rate", [0.2, 0.5])
 @pytest.mark.parametrize("process", [VP(), VE(), Flow()], ids=repr)
 def test_langevin_at_one_level_reaches_its_known_stationary_law(process: Process, rate: float) -> None:

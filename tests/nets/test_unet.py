@@ -225,7 +225,7 @@ def test_the_papers_configuration_has_about_one_and_a_half_billion_parameters() 
 
 @pytest.mark.slow
 def test_the_papers_configuration_runs_forward_and_backward() -> None:
-    """At 16 frames of 8 x 8 latents, in float32: 6 GB of weights and as much of gradients, some two minutes."""
+    """At 16 frames of 8 x 8 latents, in float32: 6 GB of weights and as much of gradients, a minute or two."""
     with torch.device("meta"):
         net = UNet(UNetConfig())
     net = net.to_empty(device="cpu")
@@ -236,7 +236,7 @@ def test_the_papers_configuration_runs_forward_and_backward() -> None:
     out.square().mean().backward()
     assert out.shape == given["x"].shape
     assert bool(out.isfinite().all())
-    for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert bool(parameter.grad.isfinite().all()), name
-        assert bool(parameter.grad.any()), name
+    assert [name for name, p in net.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())] == []
+    # In the middle a frame is a single pixel, which can attend to nothing but itself.
+    alone = {f"middle_in.transformer.spatial.block.self_attention.{layer}.weight" for layer in ("query", "key")}
+    assert {name for name, p in net.named_parameters() if p.grad is None or not bool(p.grad.any())} == alone
