@@ -81,12 +81,12 @@ def order(coarse: float, fine: float) -> float:
 # --- what is sampled ---
 
 LAWS: dict[str, tuple[Step, float]] = {
-    # the error allowed after 50 steps, where the variance is 0.64; steps that are not right are off by a multiple
-    "ddim": (ddim(), 0.11),
-    "half_ddim": (ddim(0.5), 0.13),
-    "ancestral": (ancestral(), 0.19),
-    "heun": (heun(), 0.012),
-    "dpmpp_2m": (dpmpp_2m(), 0.012),
+    # the error allowed after 40 steps, where the variance is 0.64; steps that are not right are off by a multiple
+    "ddim": (ddim(), 0.09),
+    "half_ddim": (ddim(0.5), 0.11),
+    "ancestral": (ancestral(), 0.18),
+    "heun": (heun(), 0.025),
+    "dpmpp_2m": (dpmpp_2m(), 0.025),
 }
 
 
@@ -94,7 +94,7 @@ LAWS: dict[str, tuple[Step, float]] = {
 @pytest.mark.parametrize("name", LAWS)
 def test_a_solver_samples_the_world(process: Process, name: str) -> None:
     step, tolerance = LAWS[name]
-    assert distance(law(process, step, even(process, 50, top(process, name))), WORLD) < tolerance
+    assert distance(law(process, step, grid(process, 40, start=top(process, name))), WORLD) < tolerance
 
 
 @pytest.mark.parametrize("name", ["zero_snr", "edm"])
@@ -118,16 +118,13 @@ def test_ode_and_sde_agree(name: str) -> None:
 
 
 # 8192 samples: five deviations of a variance of 0.64 are 0.05, and there is the error of the steps.
-five = pytest.mark.parametrize("name", ["linear", "cosine", "ve", "flow", "edm"])
-
-
-@five
+@pytest.mark.parametrize("name", ["linear", "cosine", "ve", "flow", "edm"])
 def test_ancestral_sampling_from_pure_noise(name: str) -> None:
     process = PROCESSES[name]
     assert distance(drawn(process, ancestral(), grid(process, 100)), WORLD) < 0.09
 
 
-@five
+@pytest.mark.parametrize("name", ["linear", "ve", "flow"])
 def test_corrections_mend_what_a_coarse_predictor_leaves(name: str) -> None:
     process = PROCESSES[name]
     times = even(process, 50)
@@ -166,7 +163,7 @@ def test_langevin_at_one_level_reaches_its_known_stationary_law(process: Process
     assert distance(found, GaussianWorld(marginal.mean, stationary)) < 1e-3 * stationary.max()
 
 
-@five
+@pytest.mark.parametrize("name", ["linear", "ve", "flow"])
 def test_the_corrector_alone_reaches_the_marginal(name: str) -> None:
     """On a grid that stays at one level the predictor does nothing, and the corrector is all that acts."""
     process = PROCESSES[name]
@@ -244,3 +241,10 @@ def test_ddim_with_eta_one_is_the_posterior(process: Process) -> None:
         for z in (0.0, 1.0):
             found, _ = ddim(1.0)(lambda x, t: x0, x, *times, process, lambda like, z=z: z + 0 * like, None)
             torch.testing.assert_close(found, mean + z * variance.sqrt(), rtol=1e-6, atol=1e-7)
+        # A smaller eta takes that share of the deviation, and leaves what is missing in the noise already there.
+        still, noised = (
+            ddim(0.4)(lambda x, t: x0, x, *times, process, lambda like, z=z: z + 0 * like, None)[0] for z in (0.0, 1.0)
+        )
+        torch.testing.assert_close(noised - still, 0.4 * variance.sqrt().expand(x.shape), rtol=1e-6, atol=1e-7)
+        eps = (still - alpha_u * x0) / (sigma_u**2 - 0.16 * variance).sqrt()
+        torch.testing.assert_close(alpha_t * x0 + sigma_t * eps, x, rtol=1e-6, atol=1e-6)
