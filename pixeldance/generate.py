@@ -132,8 +132,9 @@ def _walk(
     assert sampling.steps is not None
     assert sampling.guidance is not None
     scale: float = sampling.guidance
+    whole = grid(system.process, sampling.steps)
     x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
-    x = system.noise(x, rngs)
+    x = system.process.sigma(whole[0]) * system.noise(x, rngs)
     if system.condition.noise_at_inference:  # once: both legs and both terms of guidance see the same pictures
         instructions = [noised(each, system.condition, rng) for each, rng in zip(instructions, rngs, strict=True)]
 
@@ -153,7 +154,7 @@ def _walk(
         mix = [(scale, conditions(asked))] + ([(1 - scale, conditions(textless))] if scale != 1 else [])
         return guided(parts.denoiser, mix)
 
-    with_last, without_last = legs(system.process, grid(system.process, sampling.steps), sampling)
+    with_last, without_last = legs(system.process, whole, sampling)
     lastless = [instruction.without(frame=LAST) for instruction in instructions]
     for asked, times, done in ((instructions, with_last, 0), (lastless, without_last, len(with_last) - 1)):
         if len(times) > 1:

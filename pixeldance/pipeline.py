@@ -25,7 +25,7 @@ from pixeldance.nets.words import words
 from pixeldance.system import Parts, System
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
-SEEDS = 2**63
+SEEDS = 2**32  # torch's CPU generator reads no more of a seed: larger ones would repeat these
 MAX_PROMPT = 2000  # characters
 OutputType = Literal["pil", "np", "pt", "latent"]
 OUTPUT_TYPES = get_args(OutputType)
@@ -194,9 +194,9 @@ def load(folder: str | Path | None = None) -> Pipeline:
 
 
 def check_seed(seed: object) -> int:
-    """`seed` if it is a whole number from 0 to 2^63 - 1; ValueError otherwise."""
+    """`seed` if it is a whole number from 0 to 2^32 - 1; ValueError otherwise."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < SEEDS:
-        raise ValueError(f"got seed {seed!r}; wanted a whole number from 0 to 2^63 - 1")
+        raise ValueError(f"got seed {seed!r}; wanted a whole number from 0 to 2^32 - 1")
     return seed
 
 

@@ -269,3 +269,20 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
 def test_more_tau_steps_than_the_model_has_steps_are_refused(parts: Parts) -> None:
     with pytest.raises(ValueError, match="wanted 0 to the number of steps, 3"):
         run(parts, ask(), tau_steps=4)
+
+
+@pytest.mark.parametrize("process", [VE(), EDM()])
+def test_a_walk_starts_at_the_noise_of_its_process(process: VE | EDM):
+    """Variance-exploding processes start from sigma(1) eps, not from unit noise."""
+    seen: list[float] = []
+    parts = random_parts(replace(TINY, process=process, prediction="edm"))
+    rng = generators([0])[0]
+    still = Instruction(text="a red star", length=1)
+
+    def watch(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        seen.append(float(arguments[0].std()))
+
+    parts.net.register_forward_pre_hook(watch)
+    generate(parts, [still], [rng], Sampling(steps=1, guidance=1.0))
+    # EDM's c_in brings unit variance back; unit noise would come out at 1 / sigma(1).
+    assert seen[0] == pytest.approx(1.0, rel=0.05)

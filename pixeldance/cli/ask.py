@@ -9,7 +9,7 @@ from pathlib import Path
 
 from typer import BadParameter
 
-SEEDS = 2**63
+SEEDS = 2**32
 
 
 def whole(low: int, high: int) -> Callable[[str | int], int]:

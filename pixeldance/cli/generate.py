@@ -94,7 +94,7 @@ def generate(
         raise ValueError(f"got --tau {tau} and --tau-steps {tau_steps}; give one of them")
     start = secrets.randbelow(2**32) if seed is None else seed
     if start + count > ask.SEEDS:
-        raise ValueError(f"got --seed {start} with --count {count}; wanted all seeds below 2^63: choose a smaller one")
+        raise ValueError(f"got --seed {start} with --count {count}; wanted all seeds below 2^32: choose a smaller one")
     width, height = (None, None) if size is None else ask.size(size)
     colour = ask.colour(background)
     wanted = ask.files(out, count, sheet)

@@ -80,6 +80,8 @@ def coefficients(
         return Coefficients(one, 0 * one, one, 1000 * t)
     if prediction == "flow":
         return Coefficients(one, 1 / (alpha + sigma), -sigma / (alpha + sigma), 1000 * t)
+    if prediction != "edm":
+        raise ValueError(f"got prediction {prediction!r}; wanted eps, v, x0, flow or edm")
     total = (alpha**2 * sigma_data**2 + sigma**2).sqrt()
     c_skip = alpha * sigma_data**2 / total**2
     return Coefficients(1 / total, c_skip, sigma * sigma_data / total, sigma.log() / 4)

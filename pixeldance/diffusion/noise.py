@@ -15,8 +15,7 @@ Noise = Callable[[Tensor], Tensor]
 
 
 def generators(seeds: Sequence[int]) -> list[Generator]:
-    """One CPU generator for each seed, 0 <= seed < 2^63, of which torch reads the low 32 bits alone: seeds that are
-    2^32 apart give the same noise."""
+    """One CPU generator for each seed, 0 <= seed < 2^32: torch reads the low 32 bits alone, larger ones repeat."""
     return [Generator("cpu").manual_seed(seed) for seed in seeds]
 
 

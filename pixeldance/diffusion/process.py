@@ -10,7 +10,7 @@ Every process is a frozen record of numbers with two methods, `alpha(t)` and `si
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -44,6 +44,10 @@ class VP:
     steps: int = 1000
     logsnr_shift: float = 0.0
     zero_terminal_snr: bool = False
+
+    def __post_init__(self) -> None:
+        if self.betas not in get_args(Betas):
+            raise ValueError(f"got betas {self.betas!r}; wanted linear, scaled_linear or cosine")
 
     def _unshifted_alpha(self, t: Tensor) -> Tensor:
         if self.betas == "cosine":

@@ -10,7 +10,7 @@ from tiny import TINY
 
 from pixeldance import checkpoint
 from pixeldance.system import Parts
-from pixeldance.training.loop import Training, latest, train
+from pixeldance.training.loop import Training, _generator, latest, train
 from pixeldance.training.objective import Example
 
 
@@ -90,3 +90,10 @@ def test_it_learns_and_the_frozen_codec_stays(tmp_path: Path):
         if name.startswith("codec."):
             assert torch.equal(before, after), name
     assert not torch.equal(fresh.net.conv_in.spatial.weight, trained.net.conv_in.spatial.weight)
+
+
+def test_every_step_and_seed_has_its_own_randomness():
+    """torch reads 32 bits of a seed: a seed kept above them would change nothing."""
+    keys = [(replace(RUN, seed=seed), step) for seed in (0, 1) for step in (-1, 0, 1, 39_999)]
+    draws = {tuple(torch.randn(4, generator=_generator(run, step)).tolist()) for run, step in keys}
+    assert len(draws) == len(keys)
