@@ -77,7 +77,7 @@ def test_a_request_becomes_a_clip_a_sheet_and_a_receipt(here: Path, tiny_model: 
 
 
 def test_many_clips_are_the_same_for_any_number_of_workers(here: Path, tiny_model: Path, run: Run) -> None:
-    ask = ["generate", TEXT, "--first", "a.png", "--model", tiny_model, "--count", 3, "--steps", 2, "--seed", 2**62]
+    ask = ["generate", TEXT, "--first", "a.png", "--model", tiny_model, "--count", 3, "--steps", 2, "--seed", 2**31]
     with program(*ask, "--workers", 2, "-o", "c.mkv") as made:
         out, err = made.communicate()
     assert (made.returncode, err) == (0, "")
@@ -90,13 +90,13 @@ def test_many_clips_are_the_same_for_any_number_of_workers(here: Path, tiny_mode
     for number in (1, 2, 3):
         c, d = (json.loads(Path(f"{name}-{number}.json").read_text()) for name in "cd")
         assert c["request"] == d["request"]
-        assert c["request"]["seed"] == 2**62 + number - 1
+        assert c["request"]["seed"] == 2**31 + number - 1
         assert c["clip"] == f"c-{number}.mkv"
         assert c["frames_sha256"] == d["frames_sha256"]
         assert Path(f"c-{number}.mkv").read_bytes() == Path(f"d-{number}.mkv").read_bytes()
         hashes.append(c["frames_sha256"])
     assert len(set(hashes)) == 3
-    code, _, _ = run(*ask[:-1], 2**62 + 2, "--count", 1, "-o", "e.mkv")
+    code, _, _ = run(*ask[:-1], 2**31 + 2, "--count", 1, "-o", "e.mkv")
     assert json.loads(Path("e.json").read_text())["frames_sha256"] == hashes[2]
 
 
