@@ -5,8 +5,8 @@ Command:   python experiments/small_pixeldance.py --threads 1 --steps 1650 --coo
 Cost:      40 minutes on one core of an AMD EPYC (Zen 3), 1.4 s a step, other work on the second core
 Expected:  a last frame that is followed; crisp moving objects only after some 10^5 to 10^6 clips (this run sees 5,800)
 Obtained:  results/small_pixeldance.json, 200 held-out captions: first frame 38.2 dB; from text and first frame
-           direction 6 %, kind of motion 22 %; with the last frame exact motion 62.5 %, landing 0.31 px (97 % under 4 px),
-           object whole in 40 % of the frames; 2.3 s a clip. Run in two parts, the second from step 1113 on.
+           direction 6 %, kind of motion 22 %; with the last frame exact motion 62.5 %, landing 0.31 px (97 % under
+           4 px), object whole in 40 % of the frames; 2.3 s a clip. Run in two parts, the second from step 1113 on.
 """
 
 import argparse
