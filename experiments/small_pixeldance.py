@@ -6,7 +6,8 @@ Cost:      40 minutes on one core of an AMD EPYC (Zen 3), 1.4 s a step, other wo
 Expected:  a last frame that is followed; crisp moving objects only after some 10^5 to 10^6 clips (this run sees 5,800)
 Obtained:  results/small_pixeldance.json, 200 held-out captions: first frame 38.2 dB; from text and first frame
            direction 6 %, kind of motion 22 %; with the last frame exact motion 62.5 %, landing 0.31 px (97 % under
-           4 px), object whole in 40 % of the frames; 2.3 s a clip. Run in two parts, the second from step 1113 on.
+           4 px), object whole in 40 % of the frames; 2.3 s a clip. Run in two parts, the second from step 1113 on;
+           this command has not been run again from the start.
 """
 
 import argparse
