@@ -26,6 +26,7 @@ from pixeldance.data.toybox import (
 from pixeldance.data.toybox.world import DIRECTIONS, ORBITS
 from pixeldance.diffusion.noise import generators
 from pixeldance.generate import Sampling
+from pixeldance.metrics.image import psnr
 from pixeldance.pipeline import Pipeline
 
 HELD_OUT = replace(ONE_OBJECT, split="held-out")
@@ -104,12 +105,6 @@ def evaluate(
     if n < 1:
         raise ValueError(f"got n = {n}; wanted 1 or more captions")
     return table(trials(pipeline, n, sampling, progress))
-
-
-def psnr(made: UInt8[np.ndarray, "..."], real: UInt8[np.ndarray, "..."]) -> float:
-    """Peak signal-to-noise ratio in dB of 8-bit pictures, at most 100."""
-    error = np.mean((made.astype(np.float64) - real) ** 2)
-    return 100.0 if error == 0 else min(100.0, 10 * math.log10(255**2 / error))
 
 
 def _motion(video: Video) -> str | None:

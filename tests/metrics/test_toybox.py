@@ -8,7 +8,7 @@ import pytest
 from tiny import TINY, random_parts
 
 from pixeldance.data.toybox import clip_and_scene, held_out
-from pixeldance.metrics.toybox import HELD_OUT, SEED, Trial, evaluate, psnr, table, trials
+from pixeldance.metrics.toybox import HELD_OUT, SEED, Trial, evaluate, table, trials
 from pixeldance.pipeline import Pipeline
 
 KEYS = {
@@ -97,10 +97,3 @@ def test_a_model_is_rendered_and_measured():
     assert not (one.free == one.ended).all()
     with pytest.raises(ValueError, match="n = 0"):
         evaluate(pipeline, n=0)
-
-
-def test_psnr():
-    black = np.zeros((4, 4, 3), np.uint8)
-    assert psnr(black, black) == 100
-    assert psnr(black, black + np.uint8(255)) == 0
-    assert psnr(black, black + np.uint8(1)) == pytest.approx(20 * math.log10(255))
