@@ -93,12 +93,18 @@ def open_image(file: OpenFile, name: str, *, formats: tuple[str, ...], max_pixel
 
 
 def fit(
-    image: np.ndarray, *, size: tuple[int, int], rule: str = "pad", colour: Colour | None = None
+    image: np.ndarray,
+    *,
+    size: tuple[int, int],
+    rule: str = "pad",
+    colour: Colour | None = None,
+    pixel_aspect: float = 1.0,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Bring a picture (h, w, 3) to `size` (height, width) without ever stretching it.
+    """Bring a picture (h, w, 3) to `size` (height, width) without ever stretching what it shows.
 
     "pad" shows the whole picture, centred, on `colour` (default: the mean colour of the picture's outermost
-    pixels); "crop" fills the size and cuts what stands over, half at each end. Scaling is Lanczos. A picture
+    pixels); "crop" fills the size and cuts what stands over, half at each end. Scaling is Lanczos. `pixel_aspect` is
+    the width of the given picture's pixels relative to their height; those of the result are square. A picture
     of that size comes back unchanged. Raises ValueError for another rule or an impossible size.
     """
     image = check_frame(image)
@@ -107,17 +113,17 @@ def fit(
     if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
         raise ValueError(f"cannot fit an image to the size {size}; give (height, width) in pixels, 1 or more")
     (h, w), (height, width) = image.shape[:2], size
-    if (h, w) == (height, width):
+    if (h, w) == (height, width) and pixel_aspect == 1:
         return image.copy()
     picture = Image.fromarray(image)
     if rule == "crop":
-        scale = max(height / h, width / w)
-        dy, dx = (h - height / scale) / 2, (w - width / scale) / 2
+        scale = max(height / h, width / (w * pixel_aspect))
+        dy, dx = (h - height / scale) / 2, (w - width / (scale * pixel_aspect)) / 2
         # A fractional box keeps the aspect exact where rounding to whole pixels would bend it.
         box = (max(dx, 0.0), max(dy, 0.0), min(w - dx, w), min(h - dy, h))
         return np.array(picture.resize((width, height), Image.Resampling.LANCZOS, box=box))
-    scale = min(height / h, width / w)
-    new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+    scale = min(height / h, width / (w * pixel_aspect))
+    new_h, new_w = max(1, round(h * scale)), max(1, round(w * pixel_aspect * scale))
     canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = _border_colour(image) if colour is None else colour
     top, left = (height - new_h) // 2, (width - new_w) // 2

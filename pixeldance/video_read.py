@@ -4,6 +4,7 @@ A file is opened as the one container that its ending names, and nothing it poin
 damaged files and pixels that 8-bit RGB cannot hold are refused.
 """
 
+import io
 import itertools
 import json
 import os
@@ -80,11 +81,13 @@ def _one_size(frames: Frames, name: str) -> Frames:
         raise ValueError(f"cannot read {name}: it has no frames; give another file")
 
 
-def _read_pngs(folder: Path, name: str) -> tuple[Frames, Fraction | None]:
-    def in_number_order(path: Path) -> list[Any]:
-        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+def number_order(path: Path) -> list[Any]:
+    """A sort key that puts 2.png before 10.png."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
-    paths = sorted(folder.glob("*.png"), key=in_number_order)
+
+def _read_pngs(folder: Path, name: str) -> tuple[Frames, Fraction | None]:
+    paths = sorted(folder.glob("*.png"), key=number_order)
     if not paths:
         raise ValueError(f"cannot read {name}: the folder holds no .png files; give another")
     with open(paths[0], "rb") as file, open_image(file, name, formats=IMAGE_FORMATS) as image:
@@ -130,28 +133,61 @@ def _noted(note: Any, name: str) -> Fraction | None:
     return value if value > 0 else None
 
 
-def _read_container(path: Path, name: str, container: str) -> tuple[Frames, Fraction | None]:
+def open_container(source: Path | bytes, container: str) -> "tuple[InputContainer, VideoStream]":
+    """Open a file, or the bytes of one, as the one `container` given (FFmpeg's name of it), and its moving pictures.
+
+    Raises ValueError with the reason for another kind of file, for a damaged one and for one without pictures.
+    """
     import av
 
-    if container == "matroska" and _cut_off(path):
-        raise ValueError(f"cannot read {name}: its end is missing; copy or make it again")
+    if container == "matroska" and _cut_off(source):
+        raise ValueError("its end is missing; copy or make it again")
+    # A fixed format and protocol: by itself FFmpeg would follow a playlist to any file or address.
+    protocol = "file" if isinstance(source, Path) else "none"
+    file = os.path.abspath(source) if isinstance(source, Path) else io.BytesIO(source)
     try:
-        # A fixed format and protocol: by itself FFmpeg would follow a playlist to any file or address.
-        source = av.open(os.path.abspath(path), "r", format=container, options={"protocol_whitelist": "file"})
+        opened = av.open(file, "r", format=container, options={"protocol_whitelist": protocol})
     except av.FFmpegError as error:
-        raise ValueError(
-            f"cannot read {name}: it is damaged or not {container} ({error.strerror}); convert it again"
-        ) from error
-    streams = [s for s in source.streams.video if not s.disposition & s.disposition.attached_pic]
+        raise ValueError(f"it is damaged or not {container} ({error.strerror}); convert it again") from error
+    streams = [s for s in opened.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
-        raise ValueError(f"cannot read {name}: it holds no moving pictures; give a file with a video track")
-    shape = streams[0].sample_aspect_ratio or 1
+        opened.close()
+        raise ValueError("it holds no moving pictures; give a file with a video track")
+    return opened, streams[0]
+
+
+def upright(picture: "VideoFrame") -> np.ndarray:
+    """A decoded picture as uint8 RGB (h, w, 3), turned as its file says. ValueError, with the reason, for HDR."""
+    from av.video.reformatter import Interpolation as I
+
+    if picture.color_trc in HDR:
+        raise ValueError(
+            f"it is HDR ({HDR[picture.color_trc]}), more than 8-bit RGB can hold; tone-map it first: ffmpeg -i IN -vf "
+            "zscale=t=linear:npl=100,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p OUT"
+        )
+    turns, rest = divmod(round(picture.rotation), 90)
+    if rest:
+        raise ValueError(f"it is turned by {picture.rotation} degrees; export it upright")
+    # Players take an HD picture without a stated matrix for BT.709, FFmpeg any for BT.601.
+    assumed = "ITU709" if picture.colorspace == UNSPECIFIED and picture.height >= 720 else None
+    how = I.BICUBIC | I.FULL_CHR_H_INT | I.ACCURATE_RND | I.BITEXACT
+    rgb = picture.reformat(format="rgb24", src_colorspace=assumed, interpolation=how, threads=1)
+    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+
+
+def _read_container(path: Path, name: str, container: str) -> tuple[Frames, Fraction | None]:
+    try:
+        source, stream = open_container(path, container)
+    except ValueError as error:
+        raise ValueError(f"cannot read {name}: {error}") from error
+    shape = stream.sample_aspect_ratio or 1
     if shape != 1:
+        source.close()
         raise ValueError(
             f"cannot read {name}: its pixels are not square ({shape}); convert it first: "
             "ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT"
         )
-    return _decode(source, streams[0], name), streams[0].average_rate
+    return _decode(source, stream, name), stream.average_rate
 
 
 def _decode(source: "InputContainer", stream: "VideoStream", name: str) -> Frames:
@@ -162,38 +198,24 @@ def _decode(source: "InputContainer", stream: "VideoStream", name: str) -> Frame
         with source:
             for picture in source.decode(stream):
                 if picture.is_corrupt:
-                    raise ValueError(f"cannot read {name}: frame {count} is damaged; copy or make it again")
-                yield _upright(picture, name)
+                    raise ValueError(f"frame {count} is damaged; copy or make it again")
+                yield upright(picture)
                 count += 1
     except av.FFmpegError as error:
         raise ValueError(
             f"cannot read {name}: damaged or cut off behind frame {count} ({error.strerror}); copy or make it again"
         ) from error
+    except ValueError as error:
+        raise ValueError(f"cannot read {name}: {error}") from error
 
 
-def _upright(picture: "VideoFrame", name: str) -> np.ndarray:
-    from av.video.reformatter import Interpolation as I
-
-    if picture.color_trc in HDR:
-        raise ValueError(
-            f"cannot read {name}: it is HDR ({HDR[picture.color_trc]}), more than 8-bit RGB can "
-            "hold; tone-map it first: ffmpeg -i IN -vf "
-            "zscale=t=linear:npl=100,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709:r=tv,format=yuv420p OUT"
-        )
-    turns, rest = divmod(round(picture.rotation), 90)
-    if rest:
-        raise ValueError(f"cannot read {name}: it is turned by {picture.rotation} degrees; export it upright")
-    # Players take an HD picture without a stated matrix for BT.709, FFmpeg any for BT.601.
-    assumed = "ITU709" if picture.colorspace == UNSPECIFIED and picture.height >= 720 else None
-    how = I.BICUBIC | I.FULL_CHR_H_INT | I.ACCURATE_RND | I.BITEXACT
-    rgb = picture.reformat(format="rgb24", src_colorspace=assumed, interpolation=how, threads=1)
-    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
-
-
-def _cut_off(path: Path) -> bool:
+def _cut_off(source: Path | bytes) -> bool:
     """Whether a Matroska file is shorter than its segment states, which FFmpeg does not mind."""
-    with open(path, "rb") as file:
-        head = file.read(4096)
+    if isinstance(source, bytes):
+        head, there = source[:4096], len(source)
+    else:
+        with open(source, "rb") as file:
+            head, there = file.read(4096), os.path.getsize(source)
 
     def number(at: int) -> tuple[int, int, bool]:
         """The variable-length integer at a position (RFC 8794): (value, where it ends, whether known)."""
@@ -207,4 +229,4 @@ def _cut_off(path: Path) -> bool:
         size, start, known = number(start + size + 4)
     except IndexError:
         return False  # no Matroska at all, which the decoder says better
-    return known and start + size > os.path.getsize(path)
+    return known and start + size > there

@@ -305,3 +305,12 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert out.count("free some space") == 3
     assert os.listdir(tmp_path) == []
+
+
+def test_pixels_that_are_not_square_become_so() -> None:
+    image = np.zeros((40, 20, 3), np.uint8)
+    image[10:30, 5:15] = 255  # a square, seen through pixels twice as wide as high
+    for rule in ("crop", "pad"):
+        white = fit(image, size=(80, 80), rule=rule, pixel_aspect=2.0)[..., 0] > 127
+        assert abs(int(white.any(axis=0).sum()) - 40) <= 1
+        assert abs(int(white.any(axis=1).sum()) - 40) <= 1

@@ -1,9 +1,11 @@
-"""The record of one captioned video, the unit in which all training and evaluation data comes."""
+"""One captioned video, the unit in which all training and evaluation data comes: in pixels, or encoded."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +29,18 @@ class Clip:
             )
         if self.focus is not None and self.focus.shape != self.video.shape[:3]:
             raise ValueError(f"focus: got {self.focus.shape}, wanted {self.video.shape[:3]}; give one bool a pixel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A captioned clip in a codec's latents: what a training step takes.
+
+    fps: frames per second, None where it is not known. size: (height, width) in pixels of what was encoded, None
+    where it is not known. focus: for each latent position the share of its pixels that belong to an object, 0 to 1.
+    """
+
+    text: str
+    latents: Float[Tensor, "f c h w"]
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    focus: Float[Tensor, "f h w"] | None = None
