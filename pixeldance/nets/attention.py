@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Num
 from torch import Tensor, nn
 
+from pixeldance.nets.recompute import after
+
 
 class Attention(nn.Module):
     """Multi-head attention of tokens to themselves, or to `context` where it has a width of its own."""
@@ -25,17 +27,26 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        context: Float[Tensor, "b m e"] | None = None,
-        mask: Bool[Tensor, "b m"] | None = None,
+        context: Float[Tensor, "v m e"] | None = None,
+        mask: Bool[Tensor, "v m"] | None = None,
+        norm: nn.LayerNorm | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """`mask` is true at the context tokens that may be read."""
+        """Of norm(x) to the context, where there is a norm; `mask` is true at the context tokens that may be read.
+
+        Where b is a multiple of v, a context is projected once and serves b / v rows, as a text does a video's frames.
+        """
         context = x if context is None else context
+        rows = len(x) // len(context)
+        key, value = (_spread(layer(context), rows) for layer in (self.key, self.value))
         query, key, value = (
-            each.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for each in (self.query(x), self.key(context), self.value(context))
+            each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (after(norm, self.query, x), key, value)
         )
-        allowed = None if mask is None else mask[:, None, None, :]
+        allowed = None if mask is None else _spread(mask, rows)[:, None, None, :]
         return self.out(attend(query, key, value, allowed).transpose(1, 2).flatten(-2))
+
+
+def _spread(each: Tensor, rows: int) -> Tensor:
+    return each if rows == 1 else each.repeat_interleave(rows, dim=0)
 
 
 def attend(
@@ -44,26 +55,26 @@ def attend(
     value: Float[Tensor, "b h m k"],
     allowed: Bool[Tensor, "b #h #n m"] | None = None,
 ) -> Float[Tensor, "b h n k"]:
-    """softmax(q k' / sqrt(k)) v. On a CPU spelled out, as the fused kernel's backward pass is slower there."""
-    if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, float("-inf"))
-    return scores.softmax(dim=-1) @ value
+    """softmax(q k' / sqrt(k)) v"""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
 
 
 class FeedForward(nn.Module):
-    """A gated GELU layer (GEGLU, arXiv 2002.05202), `mult` times as wide inside."""
+    """A gated GELU layer (GEGLU, arXiv 2002.05202) of norm(x), `mult` times as wide inside."""
 
     def __init__(self, width: int, mult: int = 4) -> None:
         super().__init__()
         self.gate_and_value = nn.Linear(width, 2 * mult * width)
         self.out = nn.Linear(mult * width, width)
 
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        value, gate = self.gate_and_value(x).chunk(2, dim=-1)
-        return self.out(value * F.gelu(gate))
+    def forward(self, x: Float[Tensor, "b n d"], norm: nn.LayerNorm) -> Float[Tensor, "b n d"]:
+        return after(geglu, self.out, after(norm, self.gate_and_value, x))
+
+
+def geglu(x: Float[Tensor, "... e"]) -> Float[Tensor, "... e//2"]:
+    """value gelu(gate) of the two halves"""
+    value, gate = x.chunk(2, dim=-1)
+    return value * F.gelu(gate)
 
 
 class TransformerBlock(nn.Module):
@@ -84,14 +95,14 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        context: Float[Tensor, "b m e"] | None = None,
-        mask: Bool[Tensor, "b m"] | None = None,
+        context: Float[Tensor, "v m e"] | None = None,
+        mask: Bool[Tensor, "v m"] | None = None,
     ) -> Float[Tensor, "b n d"]:
         own = mask if context is None else None
         x = x + self.self_attention(self.norm_self(x), mask=own)
         if self.norm_cross is not None and self.cross_attention is not None:
-            x = x + self.cross_attention(self.norm_cross(x), context, mask)
-        return x + self.feed_forward(self.norm_feed(x))
+            x = x + self.cross_attention(x, context, mask, self.norm_cross)
+        return x + self.feed_forward(x, self.norm_feed)
 
 
 class SpatialTransformer(nn.Module):
@@ -107,11 +118,11 @@ class SpatialTransformer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "bf c h w"],
-        context: Float[Tensor, "bf m e"] | None = None,
-        mask: Bool[Tensor, "bf m"] | None = None,
+        context: Float[Tensor, "b m e"] | None = None,
+        mask: Bool[Tensor, "b m"] | None = None,
     ) -> Float[Tensor, "bf c h w"]:
-        tokens = pixels_to_tokens(self.norm(x))
-        tokens = self.project_out(self.block(self.project_in(tokens), context, mask))
+        tokens = after(self.norm, lambda each: self.project_in(pixels_to_tokens(each)), x)
+        tokens = self.project_out(self.block(tokens, context, mask))
         return x + tokens_to_pixels(tokens, x.shape[-2], x.shape[-1])
 
 

@@ -4,13 +4,16 @@ Features are frames (b f, c, h, w) in channels-last order; `emb` is what the net
 vector condition and the frame number, one row a frame.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pixeldance.nets.attention import SpatialTransformer
-from pixeldance.nets.temporal import TemporalAttention, TemporalConvolution
+from pixeldance.nets.recompute import after
+from pixeldance.nets.temporal import TemporalAttention, TemporalConvolution, norm_silu
 
 
 class Convolution(nn.Module):
@@ -21,8 +24,11 @@ class Convolution(nn.Module):
         self.spatial = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2)
         self.temporal = TemporalConvolution(c_out, groups, temporal) if temporal else None
 
-    def forward(self, x: Float[Tensor, "bf c h w"], frames: int) -> Float[Tensor, "bf d i j"]:
-        x = self.spatial(x)
+    def forward(
+        self, x: Float[Tensor, "bf c h w"], frames: int, norm: Callable[[Tensor], Tensor] | None = None
+    ) -> Float[Tensor, "bf d i j"]:
+        """Of norm(x), where there is a norm."""
+        x = after(norm, self.spatial, x)
         return x if self.temporal is None else self.temporal(x, frames)
 
 
@@ -42,14 +48,14 @@ class ResBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"], frames: int
     ) -> Float[Tensor, "bf d h w"]:
-        h = self.conv_in(F.silu(self.norm_in(x)), frames)
+        h = self.conv_in(x, frames, lambda x: norm_silu(self.norm_in, x))
         told = self.emb(F.silu(emb))[:, :, None, None]
         if self.film:
             scale, shift = told.chunk(2, dim=1)
-            h = self.norm_out(h) * (1 + scale) + shift
+            h = self.conv_out(h, frames, lambda h: F.silu(self.norm_out(h) * (1 + scale) + shift))
         else:
-            h = self.norm_out(h + told)
-        return self.shortcut(x) + self.conv_out(F.silu(h), frames)
+            h = self.conv_out(h, frames, lambda h: norm_silu(self.norm_out, h + told))
+        return self.shortcut(x) + h
 
 
 class SpaceTimeTransformer(nn.Module):
@@ -66,8 +72,8 @@ class SpaceTimeTransformer(nn.Module):
         self,
         x: Float[Tensor, "bf c h w"],
         frames: int,
-        tokens: Float[Tensor, "bf n d"] | None,
-        mask: Bool[Tensor, "bf n"] | None,
+        tokens: Float[Tensor, "b n d"] | None,
+        mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "bf c h w"]:
         x = self.spatial(x, tokens, mask)
         return x if self.temporal is None else self.temporal(x, frames)

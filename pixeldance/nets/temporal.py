@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pixeldance.nets.attention import Attention, FeedForward, sinusoids
+from pixeldance.nets.convolution import TimeConv
+from pixeldance.nets.recompute import after, recomputed
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -23,7 +25,7 @@ class TemporalConvolution(nn.Module):
     def __init__(self, width: int, groups: int, layers: int = 1) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.GroupNorm(groups, width) for _ in range(layers))
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, (3, 1), padding=(1, 0)) for _ in range(layers))
+        self.convs = nn.ModuleList(TimeConv(width, width, (3, 1), padding=(1, 0)) for _ in range(layers))
         zero(self.convs[-1])
 
     def forward(self, x: Float[Tensor, "bf c h w"], frames: int) -> Float[Tensor, "bf c h w"]:
@@ -31,9 +33,14 @@ class TemporalConvolution(nn.Module):
             return x
         branch = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            branch = time_as_height(F.silu(norm(branch)), frames)
+            branch = time_as_height(recomputed(norm_silu, norm, branch), frames)
             branch = height_as_time(conv(branch), x.shape[-2], x.shape[-1])
         return x + branch
+
+
+def norm_silu(norm: nn.Module, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """silu(norm(x))"""
+    return F.silu(norm(x))
 
 
 class TemporalAttention(nn.Module):
@@ -55,13 +62,12 @@ class TemporalAttention(nn.Module):
     def forward(self, x: Float[Tensor, "bf c h w"], frames: int) -> Float[Tensor, "bf c h w"]:
         if frames == 1:
             return x
-        tokens = frames_to_tokens(self.norm(x), frames)
-        b, hw = tokens.shape[:2]
-        h = self.project_in(tokens.flatten(0, 1)) + frame_positions(frames, x.shape[1]).to(x)
+        h = after(self.norm, lambda each: self.project_in(frames_to_tokens(each, frames).flatten(0, 1)), x)
+        h = h + frame_positions(frames, x.shape[1]).to(x)
         for norm, attention in zip(self.norms, self.attentions, strict=True):
             h = h + attention(norm(h))
-        h = self.project_out(h + self.feed_forward(self.norm_feed(h)))
-        return x + tokens_to_frames(h.unflatten(0, (b, hw)), x.shape[-2], x.shape[-1])
+        h = self.project_out(h + self.feed_forward(h, self.norm_feed))
+        return x + tokens_to_frames(h.unflatten(0, (-1, x.shape[-2] * x.shape[-1])), x.shape[-2], x.shape[-1])
 
 
 def zero(module: Module) -> Module:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pixeldance.nets.attention import sinusoids
 from pixeldance.nets.blocks import MLP, Convolution, ResBlock, SpaceTimeTransformer, Upsample, channels_last
-from pixeldance.nets.temporal import frame_positions, zero
+from pixeldance.nets.recompute import recomputed
+from pixeldance.nets.temporal import frame_positions, norm_silu, zero
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +87,8 @@ class Level(nn.Module):
         x: Float[Tensor, "bf c h w"],
         emb: Float[Tensor, "bf e"],
         frames: int,
-        tokens: Float[Tensor, "bf n d"] | None,
-        mask: Bool[Tensor, "bf n"] | None,
+        tokens: Float[Tensor, "b n d"] | None,
+        mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "bf o h w"]:
         x = self.block(x, emb, frames)
         return x if self.transformer is None else self.transformer(x, frames, tokens, mask)
@@ -114,11 +114,16 @@ class Carry(nn.Module):
 
 
 class UNet(nn.Module):
-    """The denoising network F(c_in x_t, c_noise, conditions)."""
+    """The denoising network F(c_in x_t, c_noise, conditions).
+
+    With `checkpointing` a backward pass keeps only what goes from level to level and computes the rest of each again
+    (arXiv 1604.06174): a fraction of the memory, about a third more time, the same gradients.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
         widths, groups = config.widths, config.groups
         temporal = config.temporal_convolutions if config.temporal != "none" else 0
         emb = 4 * widths[0]
@@ -180,16 +185,17 @@ class UNet(nn.Module):
         emb = self._embed(c_noise, vector, b, f)
         frames = x.flatten(0, 1)
         h = channels_last(frames if concat is None else torch.cat([frames, concat.flatten(0, 1)], dim=1))
-        if tokens is not None:
-            tokens = tokens.repeat_interleave(f, dim=0)
-            mask = None if mask is None else mask.repeat_interleave(f, dim=0)
+
+        def through(level: nn.Module, h: Tensor) -> Tensor:
+            given = (h, emb, f, tokens, mask)
+            return recomputed(level, *given) if self.checkpointing else level(*given)
 
         h = self.conv_in(h, f)
         kept = [h]
         down, up = iter(self.down), iter(self.up)
         for index in range(len(self.config.widths)):
             for _ in range(self.config.layers):
-                h = next(down)(h, emb, f, tokens, mask)
+                h = through(next(down), h)
                 kept.append(h)
             if index < len(self.downsample):
                 h = self.downsample[index](h, f)
@@ -199,13 +205,13 @@ class UNet(nn.Module):
             if got != wanted:
                 raise ValueError(f"got residuals of shapes {got}; this network wants {wanted}")
             kept = [each + added.flatten(0, 1) for each, added in zip(kept, residuals, strict=True)]
-        h = self.middle_out(self.middle_in(h, emb, f, tokens, mask), emb, f, tokens, mask)
+        h = through(self.middle_out, through(self.middle_in, h))
         for index in range(len(self.config.widths)):
             for _ in range(self.config.layers + 1):
-                h = next(up)(torch.cat([h, kept.pop()], dim=1), emb, f, tokens, mask)
+                h = through(next(up), torch.cat([h, kept.pop()], dim=1))
             if index < len(self.upsample):
                 h = self.upsample[index](h, f)
-        h = F.silu(self.norm_out(h))
+        h = recomputed(norm_silu, self.norm_out, h)
         out = self.conv_out(h)
         if self.carry is not None and concat is not None:
             out = out + self.carry(h, frames, concat.flatten(0, 1))
