@@ -54,6 +54,7 @@ def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False, only
             if target.exists():
                 target.rename(old)
             temporary.rename(target)
+            _sync(target.parent)  # the new name, too, outlives a power cut
     finally:
         if old.exists() and not target.exists():
             old.rename(target)

@@ -5,6 +5,8 @@ Nothing is ever unpickled, and nothing is loaded before its name, its hash, its 
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -17,9 +19,10 @@ from torch import Tensor
 
 from pixeldance.atomic import atomic_folder
 from pixeldance.codec import KLConfig, PatchConfig, PCAConfig
-from pixeldance.condition import ImageSlots
+from pixeldance.condition import ImageSlots, ScheduledNoise
 from pixeldance.diffusion.noise import Iid
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.nets import lora
 from pixeldance.nets.text import CLIPConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
 from pixeldance.nets.vae import VAEConfig
@@ -31,49 +34,81 @@ RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
         *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, PCAConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
-        *(VP, VE, Flow, EDM),
+        *(VP, VE, Flow, EDM, ScheduledNoise),
     )
 }
 
 
 def save(
-    folder: Path,
-    parts: Parts,
-    dtype: torch.dtype = torch.float16,
-    about: Mapping[str, Any] | None = None,
-    training: Mapping[str, Tensor] | None = None,
+    folder: Path, parts: Parts, dtype: torch.dtype = torch.float16, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write the networks of a system to a new `folder`, all of it or nothing.
 
-    `dtype` is that of the floating-point weights. `about` (numbers and text) is kept in the config as it is;
-    `training` is what a training run needs besides to go on, kept as it is in training.safetensors.
+    `dtype` is that of the floating-point weights. `about` (numbers and text) is kept in the config as it is.
     """
+    if lora.names(parts):
+        raise ValueError(
+            "got a model with LoRAs on it, which a checkpoint has no place for; save them (pixeldance.adapter.save), "
+            "or make them part of its weights first (pixeldance.nets.lora.merge)"
+        )
     with atomic_folder(folder) as new:
-        files = {name: _stored(getattr(parts, name).state_dict(), dtype) for name in PARTS}
-        if training is not None:
-            files["training"] = {key: value.contiguous() for key, value in training.items()}
-        hashes = {}
-        for name, state in files.items():
-            save_file(state, new / f"{name}.safetensors")
-            hashes[name] = file_sha256(new / f"{name}.safetensors")
-        system = to_json(parts.system)
-        hashes["system"] = _json_sha256(system)
-        config = {"version": VERSION, "sha256": hashes, "about": dict(about or {}), "system": system}
-        (new / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+        write(new, parts.system, parts.state_dict(), dtype, about)
+
+
+def write(
+    folder: Path,
+    system: System,
+    weights: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float16,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Make a checkpoint of an unfinished `folder`: weights by their names in `Parts`, and the config.
+
+    Other safetensors files that already lie in it, in folders of their own, get their hash in the config too.
+    """
+    for name in PARTS:
+        state = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"{name}.")}
+        write_tensors(_stored(state, dtype), folder / f"{name}.safetensors")
+    files = sorted(folder.rglob("*.safetensors"))
+    hashes = {file.relative_to(folder).with_suffix("").as_posix(): file_sha256(file) for file in files}
+    settings = to_json(system)
+    hashes["system"] = _json_sha256(settings)
+    config = {"version": VERSION, "sha256": hashes, "about": dict(about or {}), "system": settings}
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def write_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write a safetensors file. Raises OSError where it cannot be written, such as on a full disk."""
+    try:
+        save_file(tensors, file)
+    except SafetensorError as error:
+        reason = re.search(r"os error (\d+)", str(error))  # all that the library tells of it
+        if reason is None:
+            raise
+        raise OSError(int(reason[1]), os.strerror(int(reason[1])), str(file)) from None
 
 
 def load(folder: Path) -> Parts:
     """The networks of a checkpoint, in float32, in evaluation mode. Raises ValueError for anything but a whole one."""
-    config, parts = read_config(folder), Parts(read_system(folder))
-    for name in PARTS:
-        part = getattr(parts, name)
-        part.load_state_dict(_fitting(folder, name, _tensors(folder, name, config), part.state_dict()))
+    parts = Parts(read_system(folder))
+    fill(parts, folder)
     return parts.eval().requires_grad_(False)
 
 
-def load_training(folder: Path) -> dict[str, Tensor]:
-    """What `save` was given as `training`, checked like the weights."""
-    return _tensors(folder, "training", read_config(folder))
+def fill(parts: Parts, folder: Path) -> None:
+    """Give networks of the same geometry the weights of a checkpoint. Raises ValueError where it is another one."""
+    config = read_config(folder)
+    states = {name: _fitting(folder, name, config, getattr(parts, name).state_dict()) for name in PARTS}
+    for name, state in states.items():
+        getattr(parts, name).load_state_dict(state)
+
+
+def check(folder: Path) -> None:
+    """Raise ValueError unless every file of a checkpoint has the hash that its config says."""
+    config = read_config(folder)
+    for name in config["sha256"]:
+        if name != "system":
+            _whole(folder, name, config)
 
 
 def read_system(folder: Path) -> System:
@@ -156,26 +191,28 @@ def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     }
 
 
-def _tensors(folder: Path, name: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    file, wanted = folder / f"{name}.safetensors", config["sha256"].get(name)
-    if not file.is_file() or wanted is None:
+def _whole(folder: Path, name: str, config: Mapping[str, Any]) -> Path:
+    """A file of a checkpoint that has the hash that the config says."""
+    file, wanted = folder / f"{name}.safetensors", config["sha256"][name]
+    if not file.is_file():
         raise ValueError(f"{file}: missing; wanted {FORM}")
     got = file_sha256(file)
     if got != wanted:
         raise ValueError(
             f"{file}: damaged or cut short: its SHA-256 is {got}, config.json says {wanted}; copy it again"
         )
+    return file
+
+
+def _fitting(folder: Path, name: str, config: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a part, checked to have the names and shapes of `wanted`."""
+    file = _whole(folder, name, config)
     try:
-        return load_file(file)
+        state = load_file(file)
     except SafetensorError as error:
         raise ValueError(f"{file}: not a safetensors file ({error})") from None
-
-
-def _fitting(folder: Path, name: str, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     shapes = {(key, tuple(value.shape)) for key, value in state.items()}
     odd = shapes ^ {(key, tuple(value.shape)) for key, value in wanted.items()}
     if odd:
-        raise ValueError(
-            f"{folder / name}.safetensors: its tensors do not fit the system in config.json, e.g. {sorted(odd)[:4]}"
-        )
+        raise ValueError(f"{file}: its tensors do not fit the system, e.g. {sorted(odd)[:4]}")
     return {key: value.to(wanted[key].dtype) for key, value in state.items()}

@@ -1,115 +1,211 @@
-"""Instructions to conditions: how texts and pictures reach the five doors of a network.
+"""Instructions to conditions: how texts, pictures, rate and size reach the five doors of a network.
 
 The picture condition is PixelDance's c_image = [f_first, PAD, ..., PAD, f_last] (arXiv 2311.10982, sec. 3.3), the
-latents of the given frames at their places in time, joined to the noisy video on the channel axis.
+latents of the given frames at their places in time, joined to the noisy video on the channel axis. Each may be noised,
+
+    c <- sqrt(1 - n) c + sqrt(n) eps,   n a constant share or one that follows the noise of the video
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Generator, Tensor
 
 from pixeldance.diffusion.denoise import Cond
-from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.instruction import LAST, Instruction
+from pixeldance.nets.attention import sinusoids
 from pixeldance.nets.text import TextCode
+
+VectorPart = Literal["text", "fps", "size"]
+MICRO = 256
+"""Width of the code of one number in the vector condition: Stable Diffusion XL's (arXiv 2307.01952, sec. 2.2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduledNoise:
+    """A share of noise that follows the video's own, v = sigma^2 / (alpha^2 + sigma^2): min(most, factor v)."""
+
+    factor: float = 1.0
+    most: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.factor < 0 or not 0 <= self.most <= 1:
+            raise ValueError(f"got factor={self.factor}, most={self.most}; wanted factor >= 0 and most from 0 to 1")
+
+    def at(self, video: float) -> float:
+        """The share in a picture beside a video whose share is `video`, 0 to 1."""
+        return min(self.most, self.factor * video)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSlots:
-    """How the first and the last frame are laid out. The paper leaves the first three open: they are switches.
+    """Which frames may be given, and how they are laid out. The paper leaves pad, mask and tile open: switches.
 
-    pad: the value between the frames and in place of a frame that is not given. mask: a channel for each slot,
-    1 where a frame is given. tile: each slot is repeated over all frames in channels of its own, instead of
-    standing at its place in time.
-    noise: the share of noise variance in the latents of the first and of the last slot, c <- sqrt(1 - n) c +
-    sqrt(n) eps; the paper's is 0.10 (step 100 of 1000) on both. noise_at_inference: also when sampling.
+    first: so many leading frames, 0, 1, ..., first - 1, have a slot; 1 is PixelDance's. last: the last frame has one.
+    With first=0 and last=False the network has no picture condition at all.
+    pad: the value between the frames and in place of a frame that is not given. mask: a channel that is 1 where a
+    frame is given. tile: the first and the last frame are each repeated over all frames in channels of their own, mask
+    included, instead of standing at their places in time.
+    noise: the share of noise variance in the latents of the leading frames and of the last, 0 to 1 or scheduled by
+    the video's own; the paper's is that of DDPM's step 100 (`share_at_step`). noise_at_inference: also when sampling.
     """
 
+    first: int = 1
+    last: bool = True
     pad: float = 0.0
     mask: bool = True
     tile: bool = False
-    noise: tuple[float, float] = (0.1, 0.1)
+    noise: tuple[float | ScheduledNoise, float | ScheduledNoise] = (0.0, 0.0)
     noise_at_inference: bool = False
+
+    def __post_init__(self) -> None:
+        if self.first < 0:
+            raise ValueError(f"got slots for {self.first} leading frames; wanted 0 or more")
+        if self.tile and self.places != (0, LAST):
+            raise ValueError(
+                f"got tiled slots for frames {self.places}; only a first and a last frame are tiled: first=1, last=True"
+            )
+        for share in self.noise:
+            if not isinstance(share, ScheduledNoise) and not 0 <= share <= 1:
+                raise ValueError(f"got a share of noise of {share}; wanted 0 (clean) to 1 (nothing but noise)")
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The frame numbers that have a slot, in order."""
+        return (*range(self.first), *([LAST] if self.last else []))
 
     def channels(self, latent: int) -> int:
         """How many channels the condition has for latents of `latent` channels."""
+        if not self.places:
+            return 0
         return (latent + self.mask) * (2 if self.tile else 1)
+
+    def check(self, instruction: Instruction) -> None:
+        """Raise ValueError where a picture is given for a frame that has no slot, or that the video does not have."""
+        wrong = sorted(set(instruction.frames) - set(self.places))
+        if wrong:
+            raise ValueError(f"got pictures for frames {wrong}; this model takes {self._taken()}")
+        beyond = sorted(index for index in instruction.frames if index >= instruction.length)
+        if beyond:
+            raise ValueError(
+                f"got pictures for frames {beyond} of a video of {instruction.length}, counted from 0; "
+                "wanted fewer, or a longer video"
+            )
+
+    def noise_of(self, frame: int) -> float | ScheduledNoise:
+        """The noise setting of a frame number."""
+        return self.noise[frame == LAST]
+
+    @property
+    def noise_varies(self) -> bool:
+        """Whether the pictures have more or less noise in them from one step of sampling to the next."""
+        return self.noise_at_inference and any(isinstance(share, ScheduledNoise) for share in self.noise)
+
+    def _taken(self) -> str:
+        leading = {0: [], 1: ["a first (0)"]}.get(self.first, [f"leading (0 to {self.first - 1})"])
+        return " and ".join(leading + ["a last (-1)"] * self.last) + " frame" if self.places else "none"
+
+
+PictureNoise = Mapping[int, Float[Tensor, "c h w"]]
+"""Frame number -> the standard normal noise of that picture."""
+
+
+def picture_noise(instruction: Instruction, slots: ImageSlots, rng: Generator) -> PictureNoise:
+    """Noise for each given picture whose slot is noised; the frames of the instruction are latents."""
+    return {
+        frame: torch.randn(_latent(instruction, frame).shape, generator=rng)
+        for frame in slots.places
+        if frame in instruction.frames and slots.noise_of(frame) != 0
+    }
+
+
+def noised(instruction: Instruction, slots: ImageSlots, noise: PictureNoise, video: float) -> Instruction:
+    """The same request with noise in its pictures; video: the noise share of the video they stand beside, 0 to 1."""
+    frames = dict(instruction.frames)
+    for frame in noise.keys() & frames.keys():
+        share = slots.noise_of(frame)
+        share = share.at(video) if isinstance(share, ScheduledNoise) else share
+        frames[frame] = (1 - share) ** 0.5 * _latent(instruction, frame) + share**0.5 * noise[frame]
+    return replace(instruction, frames=frames)
 
 
 def condition(
     instructions: Sequence[Instruction],
     *,
-    text: Callable[[Sequence[str]], TextCode],
+    text: Callable[[tuple[str, ...]], TextCode],
     slots: ImageSlots,
     shape: tuple[int, int, int],
-    encode: Callable[[Instruction, int], Tensor],
-    rngs: Sequence[Generator] | None = None,
-    vector: bool = True,
+    vector: Sequence[VectorPart] = ("text",),
 ) -> Cond:
-    """The conditions of a batch of instructions of one length.
+    """The conditions of a batch of instructions of one length, whose frames are latents of shape (c, h, w).
 
-    shape: (c, h, w) of the latents. encode(instruction, frame number) gives the latents (c, h, w) of a given frame.
-    rngs: one generator per sample, where the condition latents are to be noised; None leaves them clean.
-    vector: whether the network takes the text as a vector besides its tokens.
+    vector: what the vector condition holds, in this order. Raises ValueError for several lengths in a batch, and for
+    pictures that have no slot.
     """
     lengths = {instruction.length for instruction in instructions}
     if len(lengths) != 1:
         raise ValueError(f"got instructions of {sorted(lengths)} frames in one batch; wanted one length")
-    wrong = sorted({index for each in instructions for index in each.frames} - {FIRST, LAST})
-    if wrong:
-        raise ValueError(f"got pictures for frames {wrong}; this model takes a first (0) and a last (-1) frame")
-    code = text([instruction.text for instruction in instructions])
-    given = torch.tensor([[slot in each.frames for slot in (FIRST, LAST)] for each in instructions])
-    latents = torch.full((len(instructions), 2, *shape), slots.pad)
-    for row, instruction in enumerate(instructions):
-        for slot, frame in enumerate((FIRST, LAST)):
-            if frame in instruction.frames:
-                latent = encode(instruction, frame).cpu()
-                latents[row, slot] = latent if rngs is None else _noised(latent, slots.noise[slot], rngs[row])
-    concat = _lay_out(latents, given, slots, lengths.pop())
+    for each in instructions:
+        slots.check(each)
+    code = text(tuple(each.text for each in instructions))
     return Cond(
         tokens=code.tokens,
         mask=code.mask,
-        vector=code.vector if vector else None,
-        concat=concat.to(code.tokens.device),
+        vector=_vector(instructions, code, vector) if vector else None,
+        concat=_pictures(instructions, slots, shape).to(code.tokens.device) if slots.places else None,
     )
 
 
-def noised(instruction: Instruction, slots: ImageSlots, rng: Generator) -> Instruction:
-    """The same request, its frames being latents, with the noise of their slots in them."""
-    frames = {
-        frame: _noised(torch.as_tensor(instruction.frames[frame]).cpu(), slots.noise[slot], rng)
-        for slot, frame in enumerate((FIRST, LAST))
-        if frame in instruction.frames
+def vector_width(parts: Sequence[VectorPart], text: int) -> int:
+    """The width of a vector condition of these parts, for texts whose vector is `text` wide."""
+    return sum({"text": text, "fps": MICRO, "size": 2 * MICRO}[part] for part in parts)
+
+
+def _vector(instructions: Sequence[Instruction], code: TextCode, parts: Sequence[VectorPart]) -> Float[Tensor, "b v"]:
+    """The text's vector and the codes of rate and size, joined in the order of `parts`."""
+    known = {
+        "text": lambda: [code.vector],
+        "fps": lambda: [_micro([each.fps if each.length > 1 else None for each in instructions])],
+        "size": lambda: [_micro([each.size and each.size[side] for each in instructions]) for side in (0, 1)],
     }
-    return replace(instruction, frames=frames)
+    return torch.cat([piece.to(code.vector) for part in parts for piece in known[part]()], dim=1)
 
 
-def _noised(latent: Tensor, share: float, rng: Generator) -> Tensor:
-    if share == 0:
-        return latent
-    return (1 - share) ** 0.5 * latent + share**0.5 * torch.randn(latent.shape, generator=rng)
+def _micro(numbers: Sequence[float | None]) -> Float[Tensor, "b m"]:
+    """Sinusoids of each number; what is not known is all zeros, which no number's are."""
+    known = torch.tensor([number is not None for number in numbers])
+    return sinusoids(torch.tensor([number or 0.0 for number in numbers]), MICRO) * known[:, None]
 
 
-def _lay_out(
-    latents: Float[Tensor, "b 2 c h w"], given: Bool[Tensor, "b 2"], slots: ImageSlots, length: int
+def _latent(instruction: Instruction, frame: int) -> Float[Tensor, "c h w"]:
+    return torch.as_tensor(instruction.frames[frame]).to("cpu", torch.float32)
+
+
+def _pictures(
+    instructions: Sequence[Instruction], slots: ImageSlots, shape: tuple[int, int, int]
 ) -> Float[Tensor, "b f k h w"]:
     """The slots at their places in time, or each over all of it; stored (b, f, h, w, k)."""
-    b, _, c, height, width = latents.shape
-    flags = given.float()[:, :, None, None, None].expand(b, 2, 1, height, width)
+    b, length = len(instructions), instructions[0].length
+    c, height, width = shape
+    given = torch.tensor([[frame in each.frames for frame in slots.places] for each in instructions])
+    latents = torch.full((b, len(slots.places), c + slots.mask, height, width), slots.pad)
+    for row, instruction in enumerate(instructions):
+        for slot, frame in enumerate(slots.places):
+            if frame in instruction.frames:
+                latents[row, slot, :c] = _latent(instruction, frame)
     if slots.mask:
-        latents = torch.cat([latents, flags], dim=2)
+        latents[:, :, c] = given[:, :, None, None]
     if slots.tile:
         whole = latents.flatten(1, 2)[:, None].expand(b, length, -1, height, width)
     else:
-        whole = torch.full((b, length, c + slots.mask, height, width), slots.pad)
-        if slots.mask:
-            whole[:, :, c:] = 0
-        # A video of one frame has one place; a first frame given for it goes before a last one.
-        for slot in (1, 0) if length == 1 else (0, 1):
-            place = (0, length - 1)[slot]
-            chosen = given[:, slot, None, None, None]
-            whole[:, place] = torch.where(chosen, latents[:, slot], whole[:, place])
+        whole = torch.full((b, length, *latents.shape[2:]), slots.pad)
+        whole[:, :, c:] = 0
+        # From the last to the first: where a short video has one place for two of them, the leading frame has it.
+        for slot, frame in reversed(list(enumerate(slots.places))):
+            if frame < length:
+                chosen = given[:, slot, None, None, None]
+                whole[:, frame] = torch.where(chosen, latents[:, slot], whole[:, frame])
     return whole.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)

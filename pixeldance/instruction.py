@@ -21,12 +21,15 @@ class Instruction:
 
     frames: pictures at frame numbers (0 is the first, -1 the last), as uint8 pixels (h, w, 3) or as latents
     (c, h, w) of the model's codec: what one shot hands to the next is not decoded in between.
+    fps: frames per second of the motion, None: the model's own. A model that was not taught rates or sizes does not
+    look at them.
     """
 
     text: str = ""
     frames: Mapping[int, Image | Latent] = field(default_factory=dict)
     length: int = 16
     size: tuple[int, int] | None = None
+    fps: float | None = None
 
     def without(self, *, text: bool = False, frame: int | None = None) -> "Instruction":
         """The same request with its text, or one of its frames, left out."""

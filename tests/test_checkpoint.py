@@ -16,7 +16,7 @@ from tiny import TINY, random_parts
 
 from pixeldance import checkpoint
 from pixeldance.codec import KLConfig
-from pixeldance.condition import ImageSlots
+from pixeldance.condition import ImageSlots, ScheduledNoise
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
 from pixeldance.generate import Sampling, generate
 from pixeldance.instruction import Instruction
@@ -46,10 +46,9 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 
 
 def test_float32_comes_back_to_the_bit(parts: Parts, tmp_path: Path) -> None:
-    training = {"step": torch.tensor(7), "moment": torch.randn(3, 2).double(), "view": torch.randn(4, 3).T}
     about = {"steps": 7, "note": "held-out words"}
-    checkpoint.save(tmp_path / "model", parts, torch.float32, about, training)
-    names = ["codec.safetensors", "config.json", "net.safetensors", "text.safetensors", "training.safetensors"]
+    checkpoint.save(tmp_path / "model", parts, torch.float32, about)
+    names = ["codec.safetensors", "config.json", "net.safetensors", "text.safetensors"]
     assert sorted(file.name for file in (tmp_path / "model").iterdir()) == names
     again = checkpoint.load(tmp_path / "model")
     assert again.system == parts.system
@@ -58,11 +57,6 @@ def test_float32_comes_back_to_the_bit(parts: Parts, tmp_path: Path) -> None:
         assert torch.equal(again.state_dict()[key], value), key
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
-    kept = checkpoint.load_training(tmp_path / "model")
-    assert kept.keys() == training.keys()
-    for key, value in training.items():
-        assert kept[key].dtype == value.dtype
-        assert torch.equal(kept[key], value)
     assert checkpoint.read_config(tmp_path / "model")["about"] == about
 
 
@@ -88,10 +82,20 @@ def test_float16_is_rounded_once_and_half_as_large(parts: Parts, folder: Path, t
         replace(TINY, process=EDM(), prediction="edm"),
         replace(TINY, process=Flow(), prediction="flow"),
         replace(TINY, process=VP(betas="linear"), condition=replace(TINY.condition, noise=(0.0, 0.3), pad=-1.0)),
+        replace(TINY, condition=replace(TINY.condition, noise=(ScheduledNoise(most=0.2), 0.3)), trained=("net",)),
     ],
 )
 def test_every_record_comes_back_through_json(system: System) -> None:
     assert checkpoint.from_json(json.loads(json.dumps(checkpoint.to_json(system)))) == system
+
+
+def test_a_system_stored_before_it_had_these_settings_means_what_it_meant() -> None:
+    stored = checkpoint.to_json(TINY)
+    for name in ("vector", "trained"):
+        del stored[name]
+    for name in ("first", "last"):
+        del stored["condition"][name]
+    assert checkpoint.from_json(stored) == TINY
 
 
 def clip_system(tokenizer: Path) -> System:
@@ -102,7 +106,8 @@ def clip_system(tokenizer: Path) -> System:
     (tokenizer / "merges.txt").write_text("#version: 0.2\na b</w>\n")
     size = {"width": 16, "layers": 1, "heads": 2, "feed_width": 16, "length": 6, "vocabulary_size": len(tokens)}
     net = replace(TINY.net, vector=0, concat=ImageSlots().channels(48))
-    return replace(TINY, text=CLIPConfig(tokenizer=str(tokenizer), **size), net=net, condition=ImageSlots())
+    text, slots = CLIPConfig(tokenizer=str(tokenizer), **size), ImageSlots()
+    return replace(TINY, text=text, net=net, condition=slots, vector=(), trained=("net",))
 
 
 def test_a_clip_model_comes_back_and_generates_the_same(tmp_path: Path) -> None:
@@ -166,9 +171,19 @@ def test_a_part_without_its_hash_is_refused(folder: Path) -> None:
         checkpoint.load(folder)
 
 
-def test_training_that_was_not_saved_is_missing(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"training\.safetensors: missing"):
-        checkpoint.load_training(folder)
+def test_every_file_of_a_checkpoint_is_checked_also_those_that_loading_needs_not(parts: Parts, tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    more = tmp_path / "training" / "more.safetensors"
+    checkpoint.write_tensors({"step": torch.tensor(7)}, more)
+    checkpoint.write(tmp_path, parts.system, parts.state_dict())
+    checkpoint.check(tmp_path)
+    more.write_bytes(more.read_bytes()[:-1] + b"\1")
+    checkpoint.load(tmp_path)
+    with pytest.raises(ValueError, match=r"training/more\.safetensors: damaged or cut short"):
+        checkpoint.check(tmp_path)
+    more.unlink()
+    with pytest.raises(ValueError, match=r"training/more\.safetensors: missing"):
+        checkpoint.check(tmp_path)
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

@@ -1,22 +1,34 @@
-"""c_image = [f_first, PADs, f_last]: where the given frames stand, what stands elsewhere, and who noises them."""
+"""c_image = [f_first, PADs, f_last]: where the given frames stand, what stands elsewhere, and who noises them; and what
+the network is told as a vector."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
-from pixeldance.condition import ImageSlots, condition
+from pixeldance.condition import (
+    MICRO,
+    ImageSlots,
+    ScheduledNoise,
+    VectorPart,
+    condition,
+    noised,
+    picture_noise,
+    vector_width,
+)
 from pixeldance.diffusion.denoise import Cond
 from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.nets.attention import sinusoids
 from pixeldance.nets.text import TextCode
 
 SHAPE = C, H, W = 3, 4, 6
 FIRST_LATENT, LAST_LATENT = torch.full(SHAPE, 2.0), torch.full(SHAPE, 3.0)
 BOTH = Instruction(text="two", frames={FIRST: FIRST_LATENT, LAST: LAST_LATENT}, length=5)
 ONLY_FIRST, ONLY_TEXT = BOTH.without(frame=LAST), replace(BOTH, frames={})
-CLEAN = ImageSlots(noise=(0.0, 0.0))
+CLEAN = ImageSlots()
 LAYOUTS = [
     replace(CLEAN, mask=mask, tile=tile, pad=pad)
     for mask in (True, False)
@@ -31,18 +43,14 @@ def text(texts: Sequence[str]) -> TextCode:
     return TextCode(tokens, torch.ones(len(texts), 2, dtype=torch.bool), tokens[:, 0])
 
 
-def encode(instruction: Instruction, frame: int) -> Tensor:
-    return torch.as_tensor(instruction.frames[frame])
-
-
 def conditioned(
-    *instructions: Instruction, slots: ImageSlots = CLEAN, rngs: Sequence[Generator] | None = None, vector: bool = True
+    *instructions: Instruction, slots: ImageSlots = CLEAN, vector: tuple[VectorPart, ...] = ("text",)
 ) -> Cond:
-    return condition(instructions, text=text, slots=slots, shape=SHAPE, encode=encode, rngs=rngs, vector=vector)
+    return condition(instructions, text=text, slots=slots, shape=SHAPE, vector=vector)
 
 
-def concat(*instructions: Instruction, slots: ImageSlots = CLEAN, rngs: Sequence[Generator] | None = None) -> Tensor:
-    out = conditioned(*instructions, slots=slots, rngs=rngs).concat
+def concat(*instructions: Instruction, slots: ImageSlots = CLEAN) -> Tensor:
+    out = conditioned(*instructions, slots=slots).concat
     assert out is not None
     assert out.shape == (len(instructions), instructions[0].length, slots.channels(C), H, W)
     return out
@@ -105,40 +113,145 @@ def test_stored_with_the_channels_last(slots: ImageSlots) -> None:
     assert out.permute(0, 1, 3, 4, 2).is_contiguous()
 
 
-def generators(*seeds: int) -> list[Generator]:
-    return [Generator().manual_seed(seed) for seed in seeds]
+def leading(k: int, length: int = 5, *, last: bool = False) -> Instruction:
+    """Leading frame i holds i + 2 everywhere, the last frame 9."""
+    frames = {index: torch.full(SHAPE, index + 2.0) for index in range(k)}
+    return Instruction(frames=frames | ({LAST: torch.full(SHAPE, 9.0)} if last else {}), length=length)
+
+
+def test_leading_frames_stand_at_their_places_in_time() -> None:
+    slots = replace(CLEAN, first=3)
+    nothing = [0.0] * 4
+    shown = [[2, 2, 2, 1], [3, 3, 3, 1], [4, 4, 4, 1], nothing, nothing]
+    assert values(concat(leading(3), slots=slots)[0]) == shown
+    assert values(concat(leading(3, last=True), slots=slots)[0]) == [*shown[:4], [9, 9, 9, 1]]
+    assert values(concat(leading(1), slots=slots)[0]) == [shown[0], *[nothing] * 4]
+    assert slots.channels(C) == C + 1
+    assert values(concat(leading(2, last=True), slots=replace(slots, mask=False))[0])[:2] == [[2] * 3, [3] * 3]
+
+
+def test_a_leading_frame_goes_before_a_last_one_in_the_same_place() -> None:
+    (video,) = concat(leading(3, length=3, last=True), slots=replace(CLEAN, first=3))
+    assert values(video)[-1] == [4, 4, 4, 1]
+
+
+def test_a_network_without_slots_has_no_picture_condition() -> None:
+    none = ImageSlots(first=0, last=False)
+    assert none.channels(C) == 0
+    assert conditioned(ONLY_TEXT, slots=none).concat is None
+    only_last = ImageSlots(first=0)
+    assert values(concat(ONLY_TEXT, slots=only_last)[0]) == [[0.0] * 4] * 5
+    assert values(concat(BOTH.without(frame=FIRST), slots=only_last)[0])[-1] == [3, 3, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("slots", "asked", "message"),
+    [
+        (CLEAN, leading(2), r"frames \[1\]; this model takes a first \(0\) and a last \(-1\) frame"),
+        (CLEAN, replace(BOTH, frames={-2: LAST_LATENT}), r"frames \[-2\]; this model takes a first"),
+        (ImageSlots(last=False), BOTH, r"frames \[-1\]; this model takes a first \(0\) frame"),
+        (ImageSlots(first=0), BOTH, r"frames \[0\]; this model takes a last \(-1\) frame"),
+        (ImageSlots(first=0, last=False), BOTH, r"frames \[-1, 0\]; this model takes none"),
+        (ImageSlots(first=3), leading(4), r"frames \[3\]; this model takes leading \(0 to 2\) and a last \(-1\) frame"),
+        (ImageSlots(first=3), leading(3, length=2), r"got pictures for frames \[2\] of a video of 2, counted from 0"),
+    ],
+)
+def test_pictures_without_a_slot_are_refused(slots: ImageSlots, asked: Instruction, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        conditioned(asked, slots=slots)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"first": 2, "tile": True}, r"got tiled slots for frames \(0, 1, -1\); only a first and a last frame"),
+        ({"last": False, "tile": True}, "only a first and a last frame are tiled"),
+        ({"first": -1}, "got slots for -1 leading frames"),
+        ({"noise": (1.5, 0.0)}, "got a share of noise of 1.5; wanted 0 .* to 1"),
+        ({"noise": (0.0, -0.1)}, "got a share of noise of -0.1"),
+    ],
+)
+def test_impossible_slots_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ImageSlots(**settings)
+
+
+# Noise
+
+
+def generator(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def given(k: int, *, last: bool = True) -> Instruction:
+    """Normal latents for k leading frames and the last one."""
+    frames = (*range(k), *([LAST] if last else []))
+    return Instruction(frames={f: torch.randn(4, 64, 64, generator=generator(f + 9)) for f in frames}, length=5)
+
+
+def with_noise(asked: Instruction, slots: ImageSlots, *, seed: int = 0, video: float = 0.5) -> Instruction:
+    return noised(asked, slots, picture_noise(asked, slots, generator(seed)), video)
+
+
+def shares(asked: Instruction, slots: ImageSlots, video: float = 0.5) -> dict[int, float]:
+    """The share of noise in each picture, read off as the variance of what was added to sqrt(1 - share) of it."""
+    found = {}
+    for frame, latent in asked.frames.items():
+        seen = torch.as_tensor(with_noise(asked, slots, video=video).frames[frame])
+        found[frame] = 1 - (torch.linalg.vecdot(seen.flatten(), latent.flatten()) / latent.square().sum()).item() ** 2
+        assert seen.var().item() == pytest.approx(1, rel=0.05)
+    return found
 
 
 @pytest.mark.parametrize("noise", [(0.1, 0.1), (0.0, 0.3), (0.5, 0.0), (1.0, 0.25)])
 def test_noise_has_the_stated_share_by_slot(noise: tuple[float, float]) -> None:
-    shape = (4, 64, 64)
-    given = {frame: torch.randn(shape, generator=Generator().manual_seed(frame + 9)) for frame in (FIRST, LAST)}
-    out = condition(
-        [Instruction(frames=given, length=5)],
-        text=text,
-        slots=ImageSlots(noise=noise),
-        shape=shape,
-        encode=encode,
-        rngs=generators(0),
-    ).concat
-    assert out is not None
-    for place, share, latent in ((0, noise[0], given[FIRST]), (-1, noise[1], given[LAST])):
-        noised = out[0, place, :4]
-        if share == 0:
-            assert torch.equal(noised, latent)
-        added = noised - (1 - share) ** 0.5 * latent
-        assert added.var().item() == pytest.approx(share, rel=0.05, abs=1e-7)
-        assert noised.var().item() == pytest.approx(1, rel=0.05)
-        assert out[0, place, 4].eq(1).all(), "the flag is never noised"
-    assert out[0, 1:-1].eq(0).all(), "nor is the padding"
+    asked, slots = given(3), ImageSlots(first=3, noise=noise)
+    for frame, share in shares(asked, slots).items():
+        wanted = noise[frame == LAST]
+        assert share == pytest.approx(wanted, abs=0.03)
+        if wanted == 0:
+            assert torch.equal(with_noise(asked, slots).frames[frame], asked.frames[frame])
 
 
-def test_noise_comes_from_the_generators_alone() -> None:
-    slots = replace(CLEAN, noise=(0.1, 0.1))
-    assert torch.equal(concat(BOTH, slots=slots), concat(BOTH)), "none without generators"
-    noised = concat(BOTH, BOTH, slots=slots, rngs=generators(1, 2))
-    assert not torch.equal(noised[0], noised[1])
-    assert torch.equal(noised[1:], concat(BOTH, slots=slots, rngs=generators(2))), "whoever else is in the batch"
+def test_noise_that_follows_the_video() -> None:
+    slots = ImageSlots(noise=(0.2, ScheduledNoise(factor=0.5, most=0.3)))
+    for video, wanted in ((0.0, 0.0), (0.2, 0.1), (0.5, 0.25), (0.6, 0.3), (1.0, 0.3)):
+        found = shares(given(1), slots, video)
+        assert found[LAST] == pytest.approx(wanted, abs=0.03)
+        assert found[FIRST] == pytest.approx(0.2, abs=0.03)
+    clean = with_noise(given(1), slots, video=0.0)
+    assert torch.equal(clean.frames[LAST], given(1).frames[LAST])
+
+
+@pytest.mark.parametrize("settings", [{"factor": -1.0}, {"most": 1.1}, {"most": -0.1}])
+def test_impossible_schedules_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="wanted factor >= 0 and most from 0 to 1"):
+        ScheduledNoise(**settings)
+
+
+def test_noise_is_drawn_for_what_is_noised_alone() -> None:
+    rng, slots = generator(0), ImageSlots(noise=(0.0, 0.1))
+    assert picture_noise(given(1), slots, rng).keys() == {LAST}
+    untouched = rng.get_state()
+    assert picture_noise(given(1, last=False), slots, rng) == {}
+    assert torch.equal(rng.get_state(), untouched)
+    seen = with_noise(BOTH, replace(slots, noise=(0.1, 0.1)))
+    (video,) = concat(seen)
+    assert video[0, C].eq(1).all(), "the flag is never noised"
+    assert video[1:-1].eq(0).all(), "nor is the padding"
+    dropped = with_noise(BOTH, slots).without(frame=LAST)
+    assert torch.equal(concat(dropped), concat(ONLY_FIRST)), "and a frame dropped later leaves none behind"
+
+
+def test_noise_comes_from_the_generator_alone() -> None:
+    slots = ImageSlots(noise=(0.1, 0.1))
+    one, again, other = (with_noise(BOTH, slots, seed=seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one.frames[frame], again.frames[frame]) for frame in BOTH.frames)
+    assert not any(torch.equal(one.frames[frame], other.frames[frame]) for frame in BOTH.frames)
+    assert not torch.equal(one.frames[FIRST] - FIRST_LATENT, one.frames[LAST] - LAST_LATENT)
+
+
+# Words and numbers
 
 
 def test_the_text_reaches_its_doors() -> None:
@@ -148,12 +261,33 @@ def test_the_text_reaches_its_doors() -> None:
     assert cond.vector is not None
     assert cond.tokens[:, 0, 0].tolist() == cond.vector[:, 0].tolist() == [3, 0]
     assert cond.mask.shape == (2, 2)
-    assert conditioned(BOTH, vector=False).vector is None
+    assert conditioned(BOTH, vector=()).vector is None
 
 
-def test_other_frame_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"got pictures for frames \[-2, 3\].*first \(0\) and a last \(-1\)"):
-        concat(replace(BOTH, frames={0: FIRST_LATENT, 3: FIRST_LATENT}), replace(BOTH, frames={-2: LAST_LATENT}))
+def vector(*instructions: Instruction, parts: tuple[VectorPart, ...]) -> Tensor:
+    out = conditioned(*instructions, vector=parts).vector
+    assert out is not None
+    assert out.shape == (len(instructions), vector_width(parts, 4))
+    return out
+
+
+def test_rate_and_size_join_the_text_in_the_order_stated() -> None:
+    asked = replace(BOTH, fps=8.0, size=(48, 64))
+    words, rate, height, width = torch.full((4,), 3.0), *(sinusoids(torch.tensor(n), MICRO) for n in (8.0, 48, 64))
+    assert torch.equal(vector(asked, parts=("text",))[0], words)
+    assert torch.equal(vector(asked, parts=("text", "fps", "size"))[0], torch.cat([words, rate, height, width]))
+    assert torch.equal(vector(asked, parts=("size", "text"))[0], torch.cat([height, width, words]))
+    assert torch.equal(vector(asked, parts=("fps",))[0], rate)
+
+
+def test_rates_and_sizes_that_are_not_known_are_zeros() -> None:
+    asked = replace(BOTH, fps=8.0, size=(48, 64))
+    unknown = vector(asked, BOTH, replace(asked, fps=0.0), parts=("fps", "size"))
+    assert unknown[1].eq(0).all()
+    assert [row[:MICRO].square().sum().item() for row in unknown] == pytest.approx([MICRO / 2, 0, MICRO / 2])
+    image = replace(asked, frames={}, length=1)
+    assert vector(image, parts=("fps",)).eq(0).all(), "an image has no rate"
+    assert vector(image, parts=("size",)).ne(0).any()
 
 
 def test_one_length_a_batch() -> None:

@@ -1,11 +1,13 @@
 """`pixeldance train`: run an experiment file, or go on with its run."""
 
 import importlib.util
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from pixeldance.cli import ask
 
@@ -14,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def train(
-    experiment: Annotated[Path, Argument(metavar="EXPERIMENT", help="A Python file with config() -> Training.")],
+    experiment: Annotated[Path, Argument(metavar="EXPERIMENT", help="A Python file with config(...) -> Training.")],
+    settings: Annotated[
+        list[str] | None, Argument(metavar="[NAME=VALUE]...", help="What its config takes.", show_default=False)
+    ] = None,
     out: Annotated[
-        Path | None, Option(metavar="DIR", help="Folder of the run; runs/ and the experiment's name.")
+        Path | None, Option("--out", "-o", metavar="DIR", help="Folder of the run; runs/ and the experiment's name.")
     ] = None,
     steps: Annotated[
         int | None, Option(parser=ask.whole(1, 10**9), metavar="N", help="Steps in all; the experiment's own.")
@@ -27,7 +32,8 @@ def train(
 ) -> None:
     """Train a model as an experiment file says.
 
-    The same command again continues the run.
+    The same command again continues the run. Ctrl-C and SIGTERM end it with a checkpoint: exit code 130 or 143. Several
+    processes: torchrun --nproc-per-node 8 -m pixeldance train EXPERIMENT
     """
     if experiment.suffix != ".py" or not experiment.is_file():
         raise ValueError(
@@ -35,6 +41,7 @@ def train(
         )
     folder = Path("runs") / experiment.stem if out is None else out
 
+    import os
     from dataclasses import replace
 
     import torch
@@ -43,14 +50,21 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    run = _config(experiment)
+    run = _config(experiment, settings or [])
+    main = os.environ.get("RANK", "0") == "0"
     newest = loop.latest(folder)
-    print(f"{folder}: {'a new run' if newest is None else f'going on from {newest.name}'}", file=sys.stderr)
-    loop.train(run if steps is None else replace(run, steps=steps), folder, progress=sys.stderr.isatty())
-    print(loop.latest(folder))
+    if main:
+        print(f"{folder}: {'a new run' if newest is None else f'going on from {newest.name}'}", file=sys.stderr)
+    try:
+        saved = loop.train(run if steps is None else replace(run, steps=steps), folder, progress=sys.stderr.isatty())
+    except FloatingPointError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise Exit(1) from None
+    if main:
+        print(saved)
 
 
-def _config(experiment: Path) -> "Training":
+def _config(experiment: Path, settings: list[str]) -> "Training":
     """What config() of a Python file gives. The file may import what lies beside it, as when it is run itself."""
     from pixeldance.training.loop import Training
 
@@ -64,10 +78,33 @@ def _config(experiment: Path) -> "Training":
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ValueError(f"got the experiment {experiment}, which is no Python: {error}") from None
-    run = module.config() if hasattr(module, "config") else None
+    run = module.config(**_arguments(module.config, settings)) if hasattr(module, "config") else None
     if not isinstance(run, Training):
         raise ValueError(
             f"got the experiment {experiment}, whose config() gives {type(run).__name__}; wanted a function "
             "config() -> pixeldance.training.loop.Training"
         )
     return run
+
+
+def _arguments(config: Callable[..., Any], settings: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as arguments of a function, each of its parameter's type: text, a number or a path."""
+    taken = inspect.signature(config, eval_str=True).parameters
+    found = dict[str, Any]()
+    for each in settings:
+        name, equals, text = each.partition("=")
+        if not equals or name not in taken:
+            raise ValueError(f"got {ask.shown(each)}; this experiment takes {_listed(taken)}")
+        kind = taken[name].annotation
+        try:
+            found[name] = kind(text) if kind in (int, float, Path) else text
+        except ValueError:
+            raise ValueError(f"got {ask.shown(each)}; wanted {name} as {kind.__name__}") from None
+    missing = [name for name, each in taken.items() if each.default is each.empty and name not in found]
+    if missing:
+        raise ValueError(f"got no {', '.join(missing)}; this experiment takes {_listed(taken)}, as NAME=VALUE")
+    return found
+
+
+def _listed(taken: Any) -> str:
+    return ", ".join(taken) or "no settings"

@@ -150,6 +150,22 @@ def level(process: Process, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
     return torch.atan2(process.sigma(t), process.alpha(t)) * (2 / math.pi)
 
 
+def noise_share(process: Process, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t"]:
+    """sigma^2 / (alpha^2 + sigma^2) in [0, 1]: how much of the variance of x_t is noise, for data of unit variance.
+
+    In a VP process it is 1 - alpha_bar.
+    """
+    power = process.sigma(t) ** 2
+    return power / (process.alpha(t) ** 2 + power)
+
+
+def share_at_step(process: VP, step: int) -> float:
+    """The noise share at DDPM's step number `step`, 0 (clean) to process.steps: what "noised as at step 100" means."""
+    if not 0 <= step <= process.steps:
+        raise ValueError(f"got step {step}; wanted one of this process, 0 to {process.steps}")
+    return float(noise_share(process, torch.tensor(step / process.steps, dtype=torch.float64)))
+
+
 def grid(
     process: Process, steps: int, spacing: Spacing = "uniform", *, start: float = 1.0, end: float = 1e-3
 ) -> Float[Tensor, "{steps}+1"]:

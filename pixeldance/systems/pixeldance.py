@@ -11,22 +11,27 @@ from dataclasses import replace
 from pixeldance.codec import KLConfig, PCAConfig
 from pixeldance.condition import ImageSlots
 from pixeldance.data.toybox import VOCABULARY
-from pixeldance.diffusion.process import VP
+from pixeldance.diffusion.process import VP, share_at_step
 from pixeldance.nets.text import CLIPConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
 from pixeldance.system import System
+
+BETAS = VP(betas="scaled_linear")
+NOISE = share_at_step(BETAS, 100)
 
 PIXELDANCE = System(
     codec=KLConfig(),
     text=CLIPConfig(),
     net=UNetConfig(),
-    process=VP(betas="scaled_linear"),
+    process=BETAS,
     prediction="eps",
-    condition=ImageSlots(),
+    condition=ImageSlots(noise=(NOISE, NOISE)),
     sizes=((256, 256),),
     fps=4.0,
     steps=50,
     guidance=9.0,
+    vector=(),
+    trained=("net",),
 )
 """The paper's configuration: 1.44 B parameters in the denoising network."""
 
@@ -58,6 +63,8 @@ SMALL_PIXELDANCE = replace(
     fps=8.0,
     steps=10,
     guidance=2.0,
+    vector=("text",),
+    trained=("text", "net"),
 )
 """The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
 pixels are kept exactly), x0-prediction on a cosine schedule shifted to more noise, text as a vector too."""

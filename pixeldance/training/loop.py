@@ -1,187 +1,165 @@
-"""The training loop: examples in, checkpoints out, continued at any time from the last one.
+"""The training loop: clips in, checkpoints out, continued at any time from the last one.
 
-The batch of step k and all that is random in it are functions of (seed, k): a run that was stopped and continued
-equals one that was not.
+The batch of step k and all that is random in it are functions of (seed, k) alone: a run that was killed and continued
+equals one that was not, to the bit; one on several processes equals one on a single one, up to rounding.
 """
 
-import json
-import shutil
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from types import FrameType
 
-import torch
-from torch import Generator, Tensor, nn
-from tqdm import tqdm
+from pixeldance.data.latents import check_codec
+from pixeldance.data.order import share
+from pixeldance.data.stream import Stream, Taken
+from pixeldance.training import distributed, recipe, saves, watch
+from pixeldance.training.lines import QUARANTINE
+from pixeldance.training.log import Log
+from pixeldance.training.recipe import Training
+from pixeldance.training.saves import latest
+from pixeldance.training.state import State, Update
 
-from pixeldance import checkpoint
-from pixeldance.system import Parts, System
-from pixeldance.training.muon import Muon
-from pixeldance.training.objective import Example, Objective, loss
+__all__ = ["Training", "latest", "train"]
 
-Examples = Callable[[Parts, int], Sequence[Example]]
-"""(model, block number) -> the encoded examples of that block, always the same ones and equally many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One training run.
-
-    prepare: gives a new model its frozen weights. examples: blocks of `block` clips, each used for `passes` passes in
-    a new order. Every `image_every`-th step trains on `images` first frames as images (temporal parts off).
-    `rate` is about 1e-3 for AdamW and 1e-2 for Muon; it rises over `warmup` steps and falls linearly to 0 over the last
-    `cooldown` of `steps`.
-    The weights kept are a moving average with decay min(ema, (1 + k) / (10 + k)) at step k.
-    """
-
-    system: System
-    prepare: Callable[[Parts], None]
-    examples: Examples
-    objective: Objective = field(default_factory=Objective)
-    block: int = 512
-    passes: int = 3
-    steps: int = 10_000
-    batch: int = 16
-    image_every: int = 8
-    images: int = 64
-    optimiser: Literal["adamw", "muon"] = "adamw"
-    rate: float = 1e-3
-    warmup: int = 200
-    cooldown: int = 2_000
-    weight_decay: float = 0.01
-    ema: float = 0.999
-    save_minutes: float = 5.0
-    seed: int = 0
-
-
-class State:
-    """What a run changes: the model, its averaged weights, the optimiser and the number of steps done."""
-
-    def __init__(self, run: Training) -> None:
-        torch.manual_seed(run.seed)
-        self.parts = Parts(run.system)
-        run.prepare(self.parts)
-        trained = nn.ModuleDict({"text": self.parts.text, "net": self.parts.net}).train()
-        self.weights = {name: weight for name, weight in trained.named_parameters() if weight.requires_grad}
-        self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.optimiser = _optimiser(run, self.weights)
-        self.step = 0
-
-    def update(self, value: Tensor, rate: float, ema: float) -> float:
-        """One optimiser step on a loss, the average following; gives the norm of the gradient before clipping."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(self.weights.values(), 1.0)
-        self.optimiser.step()
-        decay = min(ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(self.average.values()), [w.detach() for w in self.weights.values()], 1 - decay)
-        self.step += 1
-        return norm.item()
-
-    def save(self, folder: Path) -> None:
-        """The averaged weights as a checkpoint, with all that is needed to go on."""
-        training = {f"weight.{name}": weight.detach().clone() for name, weight in self.weights.items()}
-        for name, weight in self.weights.items():
-            for key, value in self.optimiser.state[weight].items():
-                training[f"{key}.{name}"] = value
-        training["step"] = torch.tensor(self.step)
-        self._assign(self.average)
-        checkpoint.save(folder, self.parts, torch.float32, about={"steps": self.step}, training=training)
-        self._assign({name: training[f"weight.{name}"] for name in self.weights})
-
-    def restore(self, folder: Path) -> None:
-        """Continue from a checkpoint that `save` wrote."""
-        training = checkpoint.load_training(folder)
-        averaged = checkpoint.load(folder)
-        kept = dict(nn.ModuleDict({"text": averaged.text, "net": averaged.net}).named_parameters())
-        self.average = {name: kept[name].detach() for name in self.weights}
-        self._assign({name: training[f"weight.{name}"] for name in self.weights})
-        for name, weight in self.weights.items():
-            kept_of = {key.removesuffix(f".{name}"): training[key] for key in training if key.endswith(f".{name}")}
-            self.optimiser.state[weight] = {key: value for key, value in kept_of.items() if key != "weight"}
-        self.step = int(training["step"])
-
-    def _assign(self, values: dict[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(values[name])
+SURE = 100  # so many readings say what share of the data is unreadable
 
 
 def train(run: Training, folder: Path, progress: bool = True) -> Path:
     """Train until `run.steps` have been done, continuing the run in `folder` if there is one.
 
-    folder/ gets step-N checkpoints, of which the last two are kept, and log.jsonl. Gives the last checkpoint.
+    Gives the last checkpoint. folder/ gets run.json (the recipe), step-N checkpoints, log.jsonl and, where there is
+    something to tell, figures.jsonl, quarantine.jsonl and samples/. Under torchrun every process calls this.
+
+    SIGTERM and SIGINT end the run after the step in hand with a checkpoint: SystemExit(143), or KeyboardInterrupt.
+    Raises ValueError for a recipe that does not fit the folder, the model or the data, FloatingPointError after too
+    many steps in a row whose loss is no number, OSError where a checkpoint cannot be written; earlier ones stay.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = State(run)
-    newest = latest(folder)
-    if newest is not None:
-        state.restore(newest)
-    saved_at = time.monotonic()
-    block_number, block = -1, list[Example]()
-    bar = tqdm(total=run.steps, initial=state.step, disable=not progress, mininterval=5, unit="step")
-    with (folder / "log.jsonl").open("a") as log:
-        while state.step < run.steps:
-            step = state.step
-            if step // _block_steps(run) != block_number:
-                block_number = step // _block_steps(run)
-                block = list(run.examples(state.parts, block_number))
-            batch = _batch(run, block, step)
-            value = loss(state.parts, run.objective, batch, _generator(run, step))
-            norm = state.update(value, run.rate * _rate_at(run, step), run.ema)
-            kind = "image" if len(batch[0].latents) == 1 else "video"
-            line = {"step": step, "kind": kind, "loss": value.item(), "norm": norm, "time": time.time()}
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            bar.set_postfix(loss=f"{value.item():.3f}", refresh=False)
-            bar.update()
-            if state.step == run.steps or time.monotonic() - saved_at > run.save_minutes * 60:
-                state.save(folder / f"step-{state.step:07d}")
-                saved_at = time.monotonic()
-                for old in sorted(folder.glob("step-*"))[:-2]:
-                    shutil.rmtree(old)
-    return folder / f"step-{run.steps:07d}"
-
-
-def _optimiser(run: Training, weights: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    if run.optimiser == "adamw":
-        return torch.optim.AdamW(
-            weights.values(), lr=run.rate, betas=(0.9, 0.99), weight_decay=run.weight_decay, foreach=True
+    with ExitStack() as stack:
+        world = stack.enter_context(distributed.joined(run.parallel, run.device))
+        stop = stack.enter_context(_stop_asked())
+        stack.enter_context(saves.alone(folder, world))
+        for batch in (run.batch, *([run.image_batch] if run.image_every else [])):
+            share(batch, 0, world.size * run.accumulate)
+        if saves.checkpoints(folder):
+            recipe.check(run, folder)
+        stream = Stream(
+            clips=run.data(),
+            images=None if run.images is None else run.images(),
+            batch=run.batch,
+            image_batch=run.image_batch,
+            image_every=run.image_every,
+            seed=run.seed,
         )
-    rows = [weight for name, weight in weights.items() if name.endswith("embedding.weight")]
-    others = [weight for name, weight in weights.items() if not name.endswith("embedding.weight")]
-    groups: list[dict[str, Any]] = [{"params": others}, {"params": rows, "matrices": False}]
-    return Muon(groups, lr=run.rate, weight_decay=run.weight_decay)
+        saved = saves.newest_whole(folder, world)
+        state = State(run, world, saved)
+        for source in (stream.clips, *([stream.images] if stream.images is not None else [])):
+            check_codec(source, run.system.codec, state.parts.codec)
+        if saved is not None:
+            saves.restore(state, saved)
+        if world.main:  # only now: a recipe that never got so far binds nobody
+            recipe.keep(run, folder)
+        if saved is None or state.counts.step < run.steps:
+            saved = _go_on(state, stream, folder, stop, progress and world.main)
+    assert saved is not None
+    return saved
 
 
-def latest(folder: Path) -> Path | None:
-    """The newest checkpoint of a run."""
-    return max(folder.glob("step-*"), default=None)
+def _go_on(state: State, stream: Stream, folder: Path, stop: set[int], progress: bool) -> Path:
+    """Steps until all are done, or until a signal came; gives the last checkpoint."""
+    run, world, counts = state.run, state.world, state.counts
+    pieces = stream.batches(
+        counts.step, run.steps, rank=world.rank, ranks=world.size, accumulate=run.accumulate, workers=run.workers
+    )
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(Log(run, folder, counts, progress))) if world.main else None
+        saved_at = time.monotonic()
+        while True:
+            began = time.monotonic()
+            taken = [next(pieces) for _ in range(run.accumulate)]
+            waited = time.monotonic() - began
+            update = state.update(stream, taken)
+            _tell(state, update, taken, waited, log)
+            late = world.main and time.monotonic() - saved_at > run.save_minutes * 60
+            terminated, interrupted, due = world.sum([signal.SIGTERM in stop, signal.SIGINT in stop, late])
+            if not terminated and not interrupted:
+                _look(state, stream, folder, log)
+            elif world.main:
+                print(f"stopping: a checkpoint of step {counts.step} is written first", file=sys.stderr)
+            if terminated or interrupted or due or counts.step == run.steps:
+                saved = saves.save(state, folder)
+                saved_at = time.monotonic()
+                if terminated:
+                    raise SystemExit(128 + signal.SIGTERM)
+                if interrupted:
+                    raise KeyboardInterrupt
+                if counts.step == run.steps:
+                    return saved
 
 
-def _block_steps(run: Training) -> int:
-    return run.passes * (run.block // run.batch)
+def _tell(state: State, update: Update, taken: list[list[Taken]], waited: float, log: Log | None) -> None:
+    """Log a step; raise where there is no sense in going on."""
+    run, world, counts = state.run, state.world, state.counts
+    names = [each.name for piece in taken for each in piece]
+    failed = [one for piece in taken for each in piece for one in each.unreadable]
+    if update.skipped:
+        names = [name for each in world.gather(names) for name in each]
+    if update.unreadable:
+        failed = [one for each in world.gather(failed) for one in each]
+    if log is not None:
+        log.step(update, counts, names, waited)
+        log.quarantine(update.step, failed)
+    if counts.skipped > run.nan_skips:
+        raise FloatingPointError(
+            f"got no number for the loss or its gradient in {counts.skipped} steps in a row, the last being step "
+            f"{update.step} with seed {run.seed} on {', '.join(names)}; look at these clips, or lower the rate, and "
+            "start again: it goes on from the last checkpoint"
+        )
+    if counts.readings >= SURE and counts.unreadable > run.max_unreadable * counts.readings:
+        raise ValueError(
+            f"{counts.unreadable} of {counts.readings} readings failed, more than max_unreadable="
+            f"{run.max_unreadable} allows; {QUARANTINE} in the run's folder says which and why"
+        )
 
 
-def _generator(run: Training, step: int) -> Generator:
-    # torch reads 32 bits of a seed; a run of another seed begins a million steps away.
-    return Generator().manual_seed((run.seed * 1_000_003 + step) % 2**32)
+def _look(state: State, stream: Stream, folder: Path, log: Log | None) -> None:
+    """Samples and figures, where the step is one for them; on the main process, the others go on and wait for it."""
+    run, step = state.run, state.counts.step
+    samples, figures = (every > 0 and step % every == 0 for every in (run.sample_every, run.evaluate_every))
+    if not samples and not figures:
+        return
+    weights = state.averaged()
+    if log is not None:
+        pipe = watch.pipeline(run.system, weights, state.world.device)
+        if samples:
+            try:
+                watch.sample(pipe, run.objective, stream, count=run.samples, folder=folder / "samples", step=step)
+            except ValueError as error:  # a model that makes no video yet may still learn to
+                print(f"no samples of step {step}: {error}", file=sys.stderr)
+        if figures and run.evaluate is not None:
+            log.figures(step, {name: float(value) for name, value in run.evaluate(pipe).items()})
+    state.world.wait()
 
 
-def _batch(run: Training, block: Sequence[Example], step: int) -> list[Example]:
-    """The clips, or first frames, of one step: passes over the block in ever new orders."""
-    if step % run.image_every == run.image_every - 1:
-        chosen = torch.randint(len(block), (run.images,), generator=_generator(run, step)).tolist()
-        return [replace(b, latents=b.latents[:1], focus=b.focus[:1]) for b in (block[i] for i in chosen)]
-    per_pass = run.block // run.batch
-    order = torch.randperm(run.block, generator=_generator(run, -1 - step // per_pass)).tolist()
-    start = step % per_pass * run.batch
-    return [block[i] for i in order[start : start + run.batch]]
+@contextmanager
+def _stop_asked() -> Iterator[set[int]]:
+    """The signals that asked to end meanwhile; a second one of a kind ends at once."""
+    asked = set[int]()
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield asked
+        return
 
+    def note(number: int, frame: FrameType | None) -> None:
+        if number in asked:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        asked.add(number)
 
-def _rate_at(run: Training, step: int) -> float:
-    return min(1.0, (step + 1) / max(run.warmup, 1), (run.steps - step) / max(run.cooldown, 1))
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

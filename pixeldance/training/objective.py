@@ -1,83 +1,155 @@
 """What training asks of a model: at which noise levels, with which instruction, weighed how.
 
 loss = mean of weight * |F(c_in x_t, c_noise, cond) - target|^2,   x_t = alpha x0 + sigma eps
+
+It is a mean over clips, each with its own level and generator: however a batch is split, the parts average to it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from pixeldance.condition import condition
-from pixeldance.diffusion.process import logsnr
-from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.condition import condition, noised, picture_noise
+from pixeldance.data.clip import Example
+from pixeldance.diffusion.denoise import Denoiser, coefficients
+from pixeldance.diffusion.process import logsnr, noise_share
+from pixeldance.instruction import LAST, Image, Instruction, Latent
 from pixeldance.system import Parts
+from pixeldance.training.levels import Levels, Uniform
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
-    """A captioned clip in the codec's latents.
+class Weight:
+    """How much an error counts, by noise level and by place.
 
-    focus: for each latent position the share of its pixels that belong to an object, 0 to 1.
+    cap, floor: an error of x0 counts floor + min(SNR, cap) at SNR = alpha^2 / sigma^2, whatever the network predicts;
+    as an error of the network's own output that is this times c_out^2. With floor 0 it is min-SNR-gamma (arXiv
+    2303.09556, gamma = cap = 5): min(SNR, cap) / SNR for eps, min(SNR, cap) / (SNR + 1) for v, min(SNR, cap) for x0.
+    None weighs the errors of the network's output alike on all levels (DDPM's simple loss).
+    focus: positions that show an object count 1 + `focus` times their share of it, relative to the mean of their clip.
     """
 
-    text: str
-    latents: Float[Tensor, "f c h w"]
-    focus: Float[Tensor, "f h w"]
+    cap: float | None = None
+    floor: float = 0.0
+    focus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.floor, self.focus, self.cap or 0.0) < 0 or (self.cap is None and self.floor):
+            raise ValueError(
+                f"got cap={self.cap}, floor={self.floor}, focus={self.focus}; wanted numbers of 0 or more, and a cap "
+                "where there is a floor (infinity for none)"
+            )
+
+    def by_level(self, denoiser: Denoiser, t: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """The weight of an error of the network's output at each level t > 0."""
+        if self.cap is None:
+            return torch.ones_like(t)
+        snr = logsnr(denoiser.process, t).exp()
+        c_out = coefficients(denoiser.process, denoiser.prediction, t, denoiser.sigma_data).c_out
+        return (self.floor + snr.clamp(max=self.cap)) * c_out**2
+
+    def by_place(self, example: Example) -> Float[Tensor, "f h w"]:
+        """The weight of each latent position; their mean is 1. All ones where the objects are not known."""
+        if example.focus is None:
+            return torch.ones(example.latents[:, 0].shape)
+        weight = 1 + self.focus * example.focus
+        return weight / weight.mean()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """PixelDance's training (arXiv 2311.10982, sec. 3.3) and the weights of its loss.
+    """PixelDance's training (arXiv 2311.10982, sec. 3.3), every part of it a setting.
 
-    The first frame is always the true one. The last frame is drawn from the last `last_of` true frames and dropped
-    with probability `drop_last`; the text is dropped with probability `drop_text`. What noise the condition gets is
-    the system's. In the loss, positions that show an object weigh 1 + `focus`, and noise levels 1 + min(SNR,
-    `snr_cap`): 0 weighs all levels alike.
+    levels: the distribution of the noise levels; stratified: spread evenly over a batch, which evens out the loss (VDM,
+    arXiv 2107.00630), instead of drawn one by one. The paper's are `Discrete()`, one by one.
+    given: so many leading frames are the true ones, always. 1 is PixelDance; 0 leaves video from text (a class is told
+    by its prompt); k predicts from the first k. The last frame is drawn from the last `last_of` of the others and
+    dropped with probability `drop_last`; the text is dropped with probability `drop_text`. What noise the pictures get
+    is the system's (`ImageSlots.noise`).
     """
 
+    levels: Levels = Uniform()
+    stratified: bool = True
+    weight: Weight = Weight()
+    given: int = 1
     last_of: int = 3
     drop_last: float = 0.25
     drop_text: float = 0.1
-    focus: float = 0.0
-    snr_cap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.given < 0 or self.last_of < 1:
+            raise ValueError(
+                f"got given={self.given}, last_of={self.last_of}; wanted 0 or more frames given, and a last frame of "
+                "the last 1 or more"
+            )
+        if not (0 <= self.drop_last <= 1 and 0 <= self.drop_text <= 1):
+            raise ValueError(
+                f"got drop_last={self.drop_last}, drop_text={self.drop_text}; wanted probabilities, 0 to 1"
+            )
+
+    def draw(self, count: int, rng: Generator) -> Float[Tensor, "{count}"]:
+        """The noise levels of a whole batch, of which each process or accumulation step then takes its slice."""
+        if self.stratified:
+            return self.levels((torch.arange(count) + torch.rand(1, generator=rng)) / count)
+        return self.levels(torch.rand(count, generator=rng))
 
     def instruct(self, example: Example, rng: Generator) -> Instruction:
-        """The instruction that a clip is trained on; a clip of one frame is an image, told by its text alone."""
+        """The instruction that a clip is trained on; a clip of one frame is an image, told by its text alone.
+
+        Raises ValueError for a clip with no frame besides those given.
+        """
         length = len(example.latents)
-        frames = {FIRST: example.latents[0]} if length > 1 else {}
         drop_last, drop_text, place = torch.rand(3, generator=rng).tolist()
-        if length > 1 and drop_last >= self.drop_last:
-            frames[LAST] = example.latents[length - 1 - int(place * min(self.last_of, length))]
+        frames: dict[int, Image | Latent] = {}
+        if length > 1:
+            if length <= self.given:
+                raise ValueError(
+                    f"got a clip of {length} frames with the first {self.given} given, which leaves nothing to learn; "
+                    "wanted longer clips, or a smaller `given`"
+                )
+            frames = {index: example.latents[index] for index in range(self.given)}
+            if drop_last >= self.drop_last:
+                frames[LAST] = example.latents[length - 1 - int(place * min(self.last_of, length - self.given))]
         text = "" if drop_text < self.drop_text else example.text
-        return Instruction(text=text, frames=frames, length=length)
+        return Instruction(text=text, frames=frames, length=length, fps=example.fps, size=example.size)
 
 
-def loss(parts: Parts, objective: Objective, batch: Sequence[Example], rng: Generator) -> Float[Tensor, ""]:
-    """The training loss of a batch of clips of one length; everything random comes from `rng`.
+def loss(
+    parts: Parts,
+    objective: Objective,
+    batch: Sequence[Example],
+    t: Float[Tensor, "b"],
+    rngs: Sequence[Generator],
+    precision: torch.dtype = torch.float32,
+) -> Float[Tensor, ""]:
+    """The mean training loss of clips of one length and size.
 
-    Noise levels are uniform in t and stratified over the batch, which evens out the loss (VDM, arXiv 2107.00630).
+    t: the noise level of each, from `Objective.draw`. rngs: a CPU generator for each, from which comes all else that is
+    random about it. precision: that of the networks (bfloat16: autocast); all else is float32.
     """
-    device = next(parts.net.parameters()).device
-    x0 = torch.stack([example.latents for example in batch]).to(device)
-    t = (torch.arange(len(batch)) + torch.rand(1, generator=rng)) / len(batch)
-    t = 1e-3 + (1 - 1e-3) * t
-    rngs = [rng] * len(batch)
-    eps = parts.system.noise(x0, rngs)
+    system, slots, device = parts.system, parts.system.condition, next(parts.net.parameters()).device
+    autocast = torch.autocast(device.type, precision, enabled=precision != torch.float32)
+    x0 = torch.stack([example.latents for example in batch]).to(device, torch.float32)
+    eps = system.noise(x0, rngs)
+    asked = [objective.instruct(example, rng) for example, rng in zip(batch, rngs, strict=True)]
+    shares = noise_share(system.process, t).tolist()
+    asked = [noised(a, slots, picture_noise(a, slots, rng), v) for a, rng, v in zip(asked, rngs, shares, strict=True)]
     cond = condition(
-        [objective.instruct(example, rng) for example in batch],
-        text=parts.text,
-        slots=parts.system.condition,
+        asked,
+        text=autocast(parts.text.__call__),
+        slots=slots,
         shape=(x0.shape[2], x0.shape[3], x0.shape[4]),
-        encode=lambda instruction, frame: torch.as_tensor(instruction.frames[frame]),
-        rngs=rngs,
-        vector=parts.system.net.vector > 0,
+        vector=system.vector,
     )
-    error = parts.denoiser.error(x0, eps, t.to(device), cond)
-    weight = 1 + objective.focus * torch.stack([example.focus for example in batch]).to(device)
-    weight = weight / weight.mean()
-    snr = logsnr(parts.system.process, t.to(device)).exp()
-    weight = weight * (1 + snr.clamp(max=objective.snr_cap))[:, None, None, None]
+    # Where its input needs no gradient and its weights do, torch's group norm crashes in backward (2.13, on a CPU,
+    # channels last). Only a partly frozen network has such layers; there the gradient goes on to the network's input.
+    x0.requires_grad_(not all(weight.requires_grad for weight in parts.net.parameters()))
+    t = t.to(device)
+    denoiser = replace(parts.denoiser, net=autocast(parts.net.__call__))
+    error = denoiser.error(x0, eps, t, cond)
+    weight = torch.stack([objective.weight.by_place(example) for example in batch]).to(device)
+    weight = weight * objective.weight.by_level(denoiser, t)[:, None, None, None]
     return (weight[:, :, None] * error.square()).mean()

@@ -18,7 +18,9 @@ from pixeldance.diffusion.process import (
     grid,
     level,
     logsnr,
+    noise_share,
     per_sample,
+    share_at_step,
     time_of_ratio,
 )
 
@@ -89,6 +91,24 @@ def test_level_is_a_scale_from_clean_to_pure_noise(process: Process, dtype: torc
 def test_level_is_the_time_of_the_cosine_process() -> None:
     torch.testing.assert_close(level(VP(betas="cosine"), LINE), LINE)
     torch.testing.assert_close(level(Flow(), at(0.5)), at(0.5))
+
+
+@every_process
+def test_the_noise_share_is_the_variance_that_is_noise(process: Process) -> None:
+    share = noise_share(process, LINE)
+    assert share[0] == 0
+    torch.testing.assert_close(share, torch.sin(level(process, LINE) * math.pi / 2) ** 2)
+
+
+@pytest.mark.parametrize("betas", ["linear", "scaled_linear"])
+def test_the_share_at_a_step_of_ddpm(betas: str) -> None:
+    for step in (1, 100, 1000):
+        assert share_at_step(VP(betas=betas), step) == pytest.approx(1 - discrete_alpha_bar(betas)[step - 1], rel=1e-9)
+    assert share_at_step(VP(), 0) == 0
+    assert share_at_step(VP(), 100) == pytest.approx(0.10, abs=0.005), "the level at which PixelDance noises pictures"
+    for step in (-1, 1001):
+        with pytest.raises(ValueError, match=f"got step {step}; wanted one of this process, 0 to 1000"):
+            share_at_step(VP(), step)
 
 
 @pytest.mark.parametrize("betas", ["linear", "scaled_linear"])
