@@ -1,0 +1,97 @@
+"""`pixeldance serve`: the model behind HTTP, for clients that speak OpenAI's videos API or Ark's tasks."""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from typer import Option
+
+from pixeldance.cli import ask
+from pixeldance.cli.generate import MOST_PROCESSES, ModelFolder, Threads
+
+TOKEN = "PIXELDANCE_TOKEN"
+
+
+def serve(
+    host: Annotated[str, Option(metavar="H", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, Option(parser=ask.whole(0, 65535), metavar="P", help="0: any free one.")] = 8000,
+    model: ModelFolder = None,
+    store: Annotated[
+        str | None,
+        Option(metavar="DIR", help="Where jobs and results are kept.  [default: ~/.local/state/pixeldance/serve]"),
+    ] = None,
+    workers: Annotated[
+        int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes that make videos.")
+    ] = 1,
+    threads: Threads = 1,
+    memory: Annotated[
+        float | None,
+        Option(parser=ask.number(0.01, 10_000), metavar="GiB", help="What a job may take, beside the model."),
+    ] = None,
+    keep: Annotated[
+        float | None,
+        Option(parser=ask.number(0.01, 100_000), metavar="HOURS", help="How long results are kept.  [default: 24]"),
+    ] = None,
+    save_every: Annotated[
+        int, Option(parser=ask.whole(1, 1000), metavar="N", help="Steps between two saves of a job under way.")
+    ] = 5,
+    public_url: Annotated[
+        str | None, Option(metavar="URL", help="How clients call this server, where it is not by its address.")
+    ] = None,
+) -> None:
+    """Serve the model over HTTP: POST /v1/videos (OpenAI) and /api/v3/contents/generations/tasks (Ark).
+
+    On this machine alone any key is accepted. To listen elsewhere, set the environment variable PIXELDANCE_TOKEN to the
+    key that clients must send. docs/serve.md says more; so does /docs on the server.
+    """
+    token = os.environ.get(TOKEN) or None
+    if not _loopback(host) and (token is None or len(token) < 16):
+        raise ValueError(
+            f"got --host {host}, where others can reach this server, and no {TOKEN}; set it to a secret of 16 or more "
+            "characters that clients send as their API key"
+        )
+    folder = Path(store) if store else state_folder() / "serve"
+
+    from pixeldance.serve.run import run
+
+    run(
+        host=host,
+        port=port,
+        model=None if model is None else Path(model).absolute(),
+        store=folder.absolute(),
+        workers=workers,
+        threads=threads,
+        memory=None if memory is None else int(memory * 2**30),
+        keep=3600 * (24.0 if keep is None else keep),
+        save_every=save_every,
+        hosts=_hosts(host, public_url),
+        token=token,
+    )
+
+
+def state_folder() -> Path:
+    """Where programs of this person keep what is to survive a restart (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "pixeldance"
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _hosts(host: str, public_url: str | None) -> tuple[str, ...]:
+    """The names by which clients may call the server."""
+    names = ["127.0.0.1", "localhost", "::1"]
+    if public_url is not None:
+        parts = urlsplit(public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"got --public-url {public_url}; wanted http://NAME or https://NAME")
+        names.append(parts.hostname)
+    elif host in ("0.0.0.0", "::"):
+        raise ValueError(f"got --host {host}, which is no name to call a server by; say how it is called: --public-url")
+    return tuple(dict.fromkeys([*names, host]))

@@ -1,0 +1,121 @@
+"""The web application: both dialects, health, models, results by their names, and a page that documents it all."""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from pixeldance import __version__
+from pixeldance.serve import ark, openai
+from pixeldance.serve.guard import Guard, Rules
+from pixeldance.serve.page import STYLE_HASH, page
+from pixeldance.serve.places import TYPES
+from pixeldance.serve.refused import Refused, unknown
+from pixeldance.serve.state import Serving, errors, wrong
+
+SWEEP = 60.0  # seconds between two looks for what has expired
+CODES = {404: "not_found", 405: "method_not_allowed", 400: "invalid_request"}
+
+
+class Health(BaseModel):
+    """Whether the server is there, and how long its queue is."""
+
+    status: str = "ok"
+    version: str = __version__
+    queued: int
+    running: int
+
+
+class Listed(BaseModel):
+    """A model."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "pixeldance"
+
+
+class Models(BaseModel):
+    """The models of this server: one."""
+
+    object: str = "list"
+    data: list[Listed]
+
+
+def create_app(
+    serving: Serving, rules: Rules, beside: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> ASGIApp:
+    """The application. `beside` is entered while it runs: the workers' keeper."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        over = threading.Event()
+        sweeper = threading.Thread(target=sweep, args=(serving, over), daemon=True)
+        with beside():
+            sweeper.start()
+            yield
+            over.set()
+
+    app = FastAPI(title="PixelDance", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(openai.routes(serving))
+    app.include_router(ark.routes(serving))
+
+    @app.get("/health", tags=["Server"])
+    def health() -> Health:
+        """Whether the server is there."""
+        return Health(queued=serving.jobs.count("queued"), running=serving.jobs.count("running"))
+
+    @app.get("/v1/models", tags=["Server"], responses=errors())
+    def models() -> Models:
+        """The models that may be asked for, in either dialect."""
+        return Models(data=[Listed(id=serving.model.id)])
+
+    @app.get("/files/{name}/{file}", tags=["Server"], responses=errors(404), response_class=FileResponse)
+    def file(name: str, file: str) -> FileResponse:
+        """A result, by the name that a finished task tells."""
+        job = serving.jobs.named(name)
+        if job is None or job.state != "completed" or file not in TYPES:
+            raise unknown("file")
+        return serving.file(job, file)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """What this server can do, for people."""
+        policy = f"default-src 'none'; style-src '{STYLE_HASH}'; frame-ancestors 'none'; base-uri 'none'"
+        return HTMLResponse(page(app.openapi()), headers={"Content-Security-Policy": policy})
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return JSONResponse(error.body(request.url.path), error.status, error.headers())
+
+    @app.exception_handler(RequestValidationError)
+    async def mistyped(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(wrong(error.errors()).body(request.url.path), 400)
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> JSONResponse:
+        told = Refused(error.status_code, CODES.get(error.status_code, "invalid_request"), str(error.detail))
+        return JSONResponse(told.body(request.url.path), told.status, error.headers)
+
+    @app.exception_handler(Exception)
+    async def ours(request: Request, _: Exception) -> JSONResponse:
+        told = Refused(500, "internal_error", "the server failed at this; its log says why")
+        return JSONResponse(told.body(request.url.path), 500)
+
+    return Guard(app, rules)
+
+
+def sweep(serving: Serving, over: threading.Event) -> None:
+    """Forget what expired, and remove files that belong to nothing, until it is over."""
+    while True:
+        serving.jobs.expire()
+        serving.places.clear(serving.jobs)
+        if over.wait(SWEEP):
+            return

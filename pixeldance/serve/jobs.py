@@ -1,0 +1,329 @@
+"""The jobs of a server, in a database: what was asked, how far it is, and who is at it.
+
+A worker holds a job by a lease that it keeps renewing. Where it stops, killed or hung, the lease runs out and another
+worker takes the job on. Each claim counts `attempt` up, and a worker writes only while the count is its own: whoever
+lost a job cannot change it any more, and deleting or cancelling it is how it is stopped.
+
+The statements are SQLAlchemy Core and run on SQLite and PostgreSQL; each is atomic by itself. Times are seconds since
+1970 by the clock of whoever writes; the clocks of several hosts must agree to well under a lease.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    and_,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql import ColumnElement
+
+State = Literal["queued", "running", "completed", "failed", "cancelled"]
+ENDED: tuple[State, ...] = ("completed", "failed", "cancelled")
+LEASE = 10.0
+"""Seconds for which a worker holds a job that it does not renew."""
+FRUITLESS = 3
+"""So many claims without a step saved, and a job is held to be what kills its workers."""
+
+metadata = MetaData()
+TABLE = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), unique=True, nullable=False),
+    Column("name", String(64), unique=True, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("model", String(64), nullable=False),
+    Column("request", Text, nullable=False),
+    Column("about", JSON, nullable=False),
+    Column("key", String(255), unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False, default=0),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("fruitless", Integer, nullable=False, default=0),
+    Column("worker", String(64)),
+    Column("lease_until", Float),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("expires_at", Float, index=True),
+    Column("error_code", String(64)),
+    Column("error_message", Text),
+    sqlite_autoincrement=True,  # a number is never given twice: it is the order
+)
+C = TABLE.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A row without its request, which holds pictures and only a worker needs.
+
+    number: the order of arrival, and of work. id: 32 hexadecimal digits. name: unguessable, for the address of what
+    was made. about: what clients are told of the request. done, total: in steps. attempt: how often it was claimed.
+    """
+
+    number: int
+    id: str
+    name: str
+    state: State
+    about: dict[str, Any]
+    digest: str
+    total: int
+    done: int
+    attempt: int
+    created_at: float
+    updated_at: float
+    ended_at: float | None
+    expires_at: float | None
+    error_code: str | None
+    error_message: str | None
+
+
+SHOWN = [C[field.name] for field in fields(Job)]
+
+
+class QueueFull(Exception):
+    """As many jobs wait as may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """The store. keep: for how many seconds after its end a job is remembered, and what it made kept."""
+
+    engine: Engine
+    keep: float = 24 * 3600.0
+
+    def add(
+        self,
+        request: str,
+        *,
+        model: str,
+        about: dict[str, Any],
+        total: int,
+        key: str | None = None,
+        digest: str = "",
+        most_queued: int | None = None,
+    ) -> tuple[Job, bool]:
+        """A new job at the end of the queue, and True; or the one that was added under this `key`, and False.
+
+        model: the hash of the one that is to make it; only its workers are given the job.
+        Raises QueueFull where `most_queued` wait already.
+        """
+        known = None if key is None else self._one(C.key == key)
+        if known is not None:
+            return known, False
+        if most_queued is not None and self.count("queued") >= most_queued:
+            raise QueueFull(f"got a job when {most_queued} are waiting; wait for one of them to start")
+        now = time.time()
+        values = {
+            "id": secrets.token_hex(16),
+            "name": secrets.token_urlsafe(24),
+            "state": "queued",
+            "model": model,
+            "request": request,
+            "about": about,
+            "key": key,
+            "digest": digest,
+            "total": total,
+            "created_at": now,
+            "updated_at": now,
+        }
+        try:
+            with self.engine.begin() as connection:
+                return _job(connection.execute(insert(TABLE).values(values).returning(*SHOWN)).one()), True
+        except IntegrityError:  # the same key, from another request at the same moment
+            known = self._one(C.key == key)
+            if key is None or known is None:
+                raise
+            return known, False
+
+    def get(self, id: str) -> Job | None:
+        """The job with this id."""
+        return self._one(C.id == id)
+
+    def named(self, name: str) -> Job | None:
+        """The job whose results have this name."""
+        return self._one(C.name == name)
+
+    def request(self, id: str) -> str | None:
+        """What was asked, as it was added."""
+        with self.engine.connect() as connection:
+            return connection.scalar(select(C.request).where(C.id == id))
+
+    def count(self, state: State | None = None) -> int:
+        """How many jobs are in a state, or in all."""
+        with self.engine.connect() as connection:
+            found = select(func.count()).select_from(TABLE)
+            return connection.scalar(found if state is None else found.where(C.state == state)) or 0
+
+    def page(
+        self,
+        *,
+        limit: int,
+        offset: int = 0,
+        newest_first: bool = True,
+        after: int | None = None,
+        states: Sequence[State] = (),
+        ids: Sequence[str] = (),
+    ) -> tuple[list[Job], int]:
+        """Some jobs in order of arrival, and how many there are in all; `after` is the number of the one before."""
+        rules: list[ColumnElement[bool]] = []
+        if after is not None:
+            rules.append(C.number < after if newest_first else C.number > after)
+        if states:
+            rules.append(C.state.in_(states))
+        if ids:
+            rules.append(C.id.in_(ids))
+        found = select(*SHOWN).where(and_(True, *rules)).order_by(C.number.desc() if newest_first else C.number)
+        with self.engine.connect() as connection:
+            total = connection.scalar(select(func.count()).select_from(TABLE).where(and_(True, *rules))) or 0
+            return [_job(row) for row in connection.execute(found.limit(limit).offset(offset))], total
+
+    # What workers do.
+
+    def claim(self, worker: str, model: str, lease: float = LEASE) -> tuple[Job, str] | None:
+        """The oldest of a model's jobs that wait or whose lease ran out, now held by `worker`, and its request; None
+        without one.
+
+        Jobs that ended their workers `FRUITLESS` times without getting on are given up here.
+        """
+        now = time.time()
+        lost = and_(C.model == model, C.state == "running", C.lease_until < now)
+        free = or_(and_(C.model == model, C.state == "queued"), lost)
+        oldest = select(C.number).where(free).order_by(C.number).limit(1)
+        with self.engine.connect() as connection:  # looking does not keep others from writing
+            if connection.scalar(oldest) is None:
+                return None
+        given_up = self._end("failed") | {
+            "error_code": "worker_died",
+            "error_message": f"the worker ended {FRUITLESS} times without getting on with this; ask for less",
+        }
+        with self.engine.begin() as connection:
+            connection.execute(update(TABLE).where(lost, C.fruitless >= FRUITLESS).values(given_up))
+            # SQLite has one writer at a time; PostgreSQL skips rows that others are taking, and looks at `free` again.
+            taken = connection.execute(
+                update(TABLE)
+                .where(C.number == oldest.with_for_update(skip_locked=True).scalar_subquery(), free)
+                .values(
+                    state="running",
+                    worker=worker,
+                    lease_until=now + lease,
+                    updated_at=now,
+                    attempt=C.attempt + 1,
+                    fruitless=C.fruitless + 1,
+                )
+                .returning(*SHOWN, C.request)
+            ).one_or_none()
+        return None if taken is None else (_job(taken), taken.request)
+
+    def beat(self, job: Job, done: int | None = None, *, saved: bool = False, lease: float = LEASE) -> bool:
+        """Hold on to a job and tell how far it is; False if it is no longer this worker's. saved: the way so far is
+        on the disk, and need not be gone again."""
+        now = time.time()
+        values: dict[str, Any] = {"lease_until": now + lease, "updated_at": now}
+        values |= {} if done is None else {"done": done}
+        return self._held(job, values | ({"fruitless": 0} if saved else {}))
+
+    def complete(self, job: Job) -> bool:
+        """It is made; False if it was no longer this worker's."""
+        return self._held(job, self._end("completed") | {"done": job.total})
+
+    def fail(self, job: Job, code: str, message: str) -> bool:
+        """It cannot be made; False if it was no longer this worker's."""
+        return self._held(job, self._end("failed") | {"error_code": code, "error_message": message})
+
+    def release(self, job: Job) -> bool:
+        """Back to its place in the queue, for whoever comes next; nothing speaks against the job."""
+        return self._held(job, _waiting() | {"fruitless": 0})
+
+    def release_of(self, worker: str) -> int:
+        """Back to the queue what a worker held that is known to have ended; how many jobs these were."""
+        with self.engine.begin() as connection:
+            # A lease of the past: so that the claim counts, and a job that ends its workers is given up.
+            ours = and_(C.worker == worker, C.state == "running")
+            return connection.execute(update(TABLE).where(ours).values(lease_until=0.0)).rowcount
+
+    # What clients do.
+
+    def cancel(self, id: str, states: Sequence[State] = ("queued", "running")) -> bool:
+        """Stop it, if it is in one of these states; whether it was."""
+        with self.engine.begin() as connection:
+            values = self._end("cancelled")
+            return connection.execute(update(TABLE).where(C.id == id, C.state.in_(states)).values(values)).rowcount > 0
+
+    def delete(self, id: str, states: Sequence[State] = ("queued", "running", *ENDED)) -> bool:
+        """Forget it, if it is in one of these states; whether it was. What runs is stopped by that."""
+        with self.engine.begin() as connection:
+            return connection.execute(delete(TABLE).where(C.id == id, C.state.in_(states))).rowcount > 0
+
+    def expire(self) -> int:
+        """Forget what ended longer ago than `keep`; how many these were. Their files are the caller's to remove."""
+        with self.engine.begin() as connection:
+            return connection.execute(delete(TABLE).where(C.expires_at < time.time())).rowcount
+
+    def ids(self) -> set[str]:
+        """All ids that are remembered."""
+        with self.engine.connect() as connection:
+            return set(connection.scalars(select(C.id)))
+
+    def _one(self, rule: ColumnElement[bool]) -> Job | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(*SHOWN).where(rule)).one_or_none()
+        return None if row is None else _job(row)
+
+    def _held(self, job: Job, values: dict[str, Any]) -> bool:
+        ours = and_(C.id == job.id, C.attempt == job.attempt, C.state == "running")
+        with self.engine.begin() as connection:
+            return connection.execute(update(TABLE).where(ours).values(values)).rowcount > 0
+
+    def _end(self, state: State) -> dict[str, Any]:
+        now = time.time()
+        return {"state": state, "ended_at": now, "updated_at": now, "expires_at": now + self.keep, "worker": None}
+
+
+def open_jobs(where: Path | str, keep: float = Jobs.keep) -> Jobs:
+    """The store in a file, which is made where there is none, or at a database's address (postgresql+psycopg://...).
+
+    A commit is on the disk when it returns, so that neither kill -9 nor a power cut takes a job that was promised.
+    """
+    if isinstance(where, str):
+        engine = create_engine(where)
+    else:
+        engine = create_engine(f"sqlite:///{where}", connect_args={"timeout": 60})
+        event.listen(engine, "connect", _durable)
+    metadata.create_all(engine)
+    return Jobs(engine=engine, keep=keep)
+
+
+def _durable(connection: Any, _: object) -> None:
+    for setting in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _waiting() -> dict[str, Any]:
+    return {"state": "queued", "worker": None, "lease_until": None, "updated_at": time.time()}
+
+
+def _job(row: Any) -> Job:
+    return Job(**{field.name: getattr(row, field.name) for field in fields(Job)})

@@ -1,0 +1,76 @@
+"""The keeper of a server's workers: starts them, and starts another where one ends; tells all to end at the end."""
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixeldance.serve.jobs import Jobs
+
+PAUSE = 0.2  # seconds between two looks
+QUICK = 5.0  # a worker that ends sooner than this after its start is not started again at once
+PATIENCE = 10.0  # seconds for workers to save their way before they are killed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """What workers are told. memory: bytes for a job beside the model, None: no limit of ours. save_every: in steps."""
+
+    store: Path
+    model: Path
+    count: int = 1
+    threads: int = 1
+    memory: int | None = None
+    save_every: int = 5
+
+    def start(self, name: str, keep: float) -> "subprocess.Popen[bytes]":
+        """A new worker."""
+        told = {"store": self.store, "model": self.model, "name": name, "parent": os.getpid(), "keep": keep}
+        told |= {"threads": self.threads, "save-every": self.save_every}
+        told |= {} if self.memory is None else {"memory": self.memory}
+        options = [part for option, value in told.items() for part in (f"--{option}", str(value))]
+        command = [sys.executable, "-m", "pixeldance.serve.worker", *options]
+        # In a group of its own: Ctrl-C in a terminal is for us, and we tell the workers.
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+
+
+@contextmanager
+def kept(crew: Crew, jobs: Jobs) -> Iterator[None]:
+    """Keep so many workers at work while the body runs."""
+    over = threading.Event()
+    thread = threading.Thread(target=_keep, args=(crew, jobs, over))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _keep(crew: Crew, jobs: Jobs, over: threading.Event) -> None:
+    workers: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+    while not over.wait(PAUSE):
+        for name, (process, start) in list(workers.items()):
+            if process.poll() is not None:
+                jobs.release_of(name)
+                if time.monotonic() - start > QUICK:
+                    del workers[name]
+        while len(workers) < crew.count:
+            name = secrets.token_hex(8)
+            workers[name] = crew.start(name, jobs.keep), time.monotonic()
+    for process, _ in workers.values():
+        process.terminate()
+    end = time.monotonic() + PATIENCE
+    for name, (process, _) in workers.items():
+        try:
+            process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        jobs.release_of(name)

@@ -1,0 +1,253 @@
+"""The job store: order, leases, keys, expiry, and what happens when many processes want the same."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from pixeldance.serve.jobs import FRUITLESS, Job, Jobs, QueueFull, State, metadata, open_jobs
+
+ABOUT = {"prompt": "a red star"}
+
+
+# The address of an empty PostgreSQL database, such as postgresql+psycopg://postgres@127.0.0.1:5432/postgres.
+POSTGRES = os.environ.get("PIXELDANCE_TEST_POSTGRES")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRES else ["sqlite"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path / "jobs.sqlite"
+    assert POSTGRES is not None
+    metadata.drop_all(create_engine(POSTGRES))
+    return POSTGRES
+
+
+@pytest.fixture
+def jobs(where: Path | str) -> Iterator[Jobs]:
+    jobs = open_jobs(where)
+    yield jobs
+    jobs.engine.dispose()
+
+
+def add(jobs: Jobs, request: str = "{}", **more: Any) -> Job:
+    return jobs.add(request, **{"model": "m", "about": ABOUT, "total": 8} | more)[0]
+
+
+def claim(jobs: Jobs, worker: str = "w", **more: Any) -> Job:
+    taken = jobs.claim(worker, "m", **more)
+    assert taken is not None
+    return taken[0]
+
+
+def state(jobs: Jobs, job: Job) -> State:
+    found = jobs.get(job.id)
+    assert found is not None
+    return found.state
+
+
+def test_jobs_are_worked_off_in_the_order_they_came(jobs: Jobs) -> None:
+    added = [add(jobs, request=f"{i}") for i in range(5)]
+    taken = [jobs.claim("w", "m") for _ in added]
+    assert [each and each[1] for each in taken] == ["0", "1", "2", "3", "4"]
+    assert [each and each[0].id for each in taken] == [job.id for job in added]
+    assert jobs.claim("w", "m") is None
+
+
+def test_a_worker_is_given_the_jobs_of_its_own_model(jobs: Jobs) -> None:
+    one, other = add(jobs, model="n"), add(jobs)
+    assert claim(jobs).id == other.id
+    assert jobs.claim("w", "m") is None
+    taken = jobs.claim("w", "n")
+    assert taken is not None
+    assert taken[0].id == one.id
+
+
+def test_a_job_is_what_was_added(jobs: Jobs) -> None:
+    job = add(jobs, request="what")
+    assert (job.state, job.done, job.total, job.attempt, job.about) == ("queued", 0, 8, 0, ABOUT)
+    assert jobs.get(job.id) == jobs.named(job.name) == job
+    assert jobs.request(job.id) == "what"
+    assert (jobs.get("nobody"), jobs.named("nobody"), jobs.request("nobody")) == (None, None, None)
+    assert len({add(jobs).id for _ in range(20)} | {add(jobs).name for _ in range(20)}) == 40
+
+
+def test_a_held_job_is_nobody_else_s_until_its_lease_runs_out(jobs: Jobs) -> None:
+    add(jobs)
+    first = claim(jobs, lease=0.2)
+    assert jobs.claim("other", "m") is None
+    assert jobs.beat(first, 3, lease=0.2)
+    time.sleep(0.25)
+    second = claim(jobs, "other")
+    assert (second.id, second.attempt, second.done) == (first.id, 2, 3)
+    assert not jobs.beat(first, 4)
+    assert not jobs.complete(first)
+    assert not jobs.fail(first, "code", "message")
+    assert not jobs.release(first)
+    assert jobs.get(first.id) == second
+    assert jobs.complete(second)
+
+
+def test_a_job_ends_once(jobs: Jobs) -> None:
+    add(jobs)
+    job = claim(jobs)
+    assert jobs.complete(job)
+    assert not jobs.fail(job, "code", "message")
+    assert not jobs.cancel(job.id)
+    found = jobs.get(job.id)
+    assert found is not None
+    assert (found.state, found.done, found.error_code) == ("completed", 8, None)
+    assert found.expires_at == pytest.approx(time.time() + jobs.keep, abs=5)
+    assert jobs.claim("w", "m") is None
+
+
+def test_a_failure_says_why(jobs: Jobs) -> None:
+    add(jobs)
+    assert jobs.fail(claim(jobs), "disk_full", "no room")
+    (found,), _ = jobs.page(limit=9)
+    assert (found.state, found.error_code, found.error_message) == ("failed", "disk_full", "no room")
+
+
+def test_what_was_released_keeps_its_place(jobs: Jobs) -> None:
+    one, two = add(jobs), add(jobs)
+    assert jobs.release(claim(jobs))
+    assert [claim(jobs).id, claim(jobs).id] == [one.id, two.id]
+
+
+def test_the_jobs_of_a_worker_that_ended_are_free_at_once(jobs: Jobs) -> None:
+    one, two = add(jobs), add(jobs)
+    claim(jobs, "dead")
+    claim(jobs, "alive")
+    assert jobs.release_of("dead") == 1
+    assert claim(jobs).id == one.id
+    assert state(jobs, two) == "running"
+
+
+def test_a_job_that_ends_its_workers_is_given_up(jobs: Jobs) -> None:
+    job = add(jobs)
+    for _ in range(FRUITLESS):
+        claim(jobs, "w")
+        jobs.release_of("w")
+    assert jobs.claim("w", "m") is None
+    found = jobs.get(job.id)
+    assert found is not None
+    assert (found.state, found.error_code) == ("failed", "worker_died")
+
+
+def test_a_job_that_gets_on_is_never_given_up(jobs: Jobs) -> None:
+    add(jobs)
+    for done in range(3 * FRUITLESS):
+        assert jobs.beat(claim(jobs, "w"), done, saved=True)
+        jobs.release_of("w")
+    assert claim(jobs).attempt == 3 * FRUITLESS + 1
+
+
+def test_the_same_key_is_the_same_job(jobs: Jobs) -> None:
+    one, new = jobs.add("{}", model="m", about=ABOUT, total=8, key="k", digest="d")
+    again, newer = jobs.add("other", model="m", about={}, total=9, key="k", digest="e", most_queued=0)
+    assert (new, newer) == (True, False)
+    assert one == again
+    assert add(jobs, key="other").id != one.id
+
+
+def test_a_full_queue_takes_no_more(jobs: Jobs) -> None:
+    add(jobs, most_queued=2)
+    add(jobs, most_queued=2)
+    with pytest.raises(QueueFull, match="2 are waiting"):
+        add(jobs, most_queued=2)
+    claim(jobs)
+    add(jobs, most_queued=2)
+
+
+def test_cancelling_and_deleting_stop_what_runs(jobs: Jobs) -> None:
+    one, two, three = add(jobs), add(jobs), add(jobs)
+    first, second = claim(jobs), claim(jobs)
+    assert jobs.cancel(one.id)
+    assert jobs.delete(two.id)
+    assert not jobs.delete(three.id, ("completed",))
+    assert not jobs.cancel(three.id, ("running",))
+    assert not jobs.beat(first)
+    assert not jobs.beat(second)
+    assert state(jobs, one) == "cancelled"
+    assert jobs.get(two.id) is None
+    assert jobs.ids() == {one.id, three.id}
+
+
+def test_pages(jobs: Jobs) -> None:
+    ids = [add(jobs).id for _ in range(5)]
+    claim(jobs)
+
+    def shown(**rules: Any) -> list[str]:
+        return [job.id for job in jobs.page(**{"limit": 9} | rules)[0]]
+
+    assert shown() == ids[::-1]
+    assert shown(newest_first=False) == ids
+    assert shown(limit=2, offset=2) == ids[2:0:-1]
+    assert shown(limit=2, after=4) == ids[2:0:-1]
+    assert shown(newest_first=False, after=4) == ids[4:]
+    assert shown(states=["running", "failed"]) == ids[:1]
+    assert shown(ids=[ids[3], "nobody"]) == [ids[3]]
+    assert jobs.page(limit=1, states=["queued"])[1] == 4
+    assert (jobs.count(), jobs.count("queued")) == (5, 4)
+
+
+def test_what_ended_is_forgotten_in_time(jobs: Jobs) -> None:
+    short = replace(jobs, keep=0.05)
+    one, two, three = add(jobs), add(jobs), add(jobs)
+    short.complete(claim(jobs))
+    jobs.complete(claim(jobs))
+    assert jobs.expire() == 0
+    time.sleep(0.1)
+    assert jobs.expire() == 1
+    assert jobs.ids() == {two.id, three.id} != {one.id}
+    assert add(jobs).number == 4, "numbers are not given again"
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from pixeldance.serve.jobs import open_jobs
+jobs = open_jobs(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]))
+"""
+WORKER = """
+while (taken := jobs.claim(sys.argv[2], "m")) or jobs.count("queued"):
+    if taken is None:
+        continue
+    print(taken[0].id, flush=True)
+    assert jobs.beat(taken[0], 4)
+    assert jobs.complete(taken[0])
+"""
+
+
+def test_of_eight_processes_no_two_start_the_same_job(jobs: Jobs, where: Path | str) -> None:
+    ids = [add(jobs).id for _ in range(200)]
+    command = [sys.executable, "-c", OPEN + WORKER, str(where)]
+    workers = [subprocess.Popen([*command, f"w{i}"], stdout=subprocess.PIPE, text=True) for i in range(8)]
+    told = [worker.communicate()[0].split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 8
+    assert Counter(id for each in told for id in each) == Counter(ids)
+    assert sum(map(bool, told)) > 1, "one process did it all"
+    assert jobs.count("completed") == 200
+
+
+def test_a_killed_process_takes_nothing_with_it(jobs: Jobs, where: Path | str) -> None:
+    """One that adds jobs and says so is killed: what it said is there, in order, and the store opens as it was."""
+    adds = OPEN + "while True: print(jobs.add('{}', model='m', about={}, total=1)[0].id, flush=True)"
+    process = subprocess.Popen([sys.executable, "-c", adds, str(where)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = [process.stdout.readline().strip() for _ in range(20)]
+    process.kill()
+    told += process.stdout.read().split()
+    process.wait()
+    reopened = open_jobs(where)
+    kept = [job.id for job in reopened.page(limit=10_000, newest_first=False)[0]]
+    assert kept[: len(told)] == told
+    assert len(kept) <= len(told) + 1
