@@ -1,5 +1,7 @@
 # make demo     one clip from a text, a first frame and a hand-drawn last frame, in out/
 # make test     the tests;  make lint, make format: the style;  make clean, make distclean
+# make serve    the model behind HTTP, at http://127.0.0.1:8000; PORT=... chooses another
+# make footage  the three real films that the tests read, fetched once into tests/.footage
 #
 # The first of these makes .venv; later runs install again only when pyproject.toml or constraints.txt change.
 # TORCH=cuda installs the CUDA build of torch, PYTHON=... chooses the interpreter (3.11 or later).
@@ -8,6 +10,8 @@ PYTHON ?= python3.11
 TORCH ?= cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 JOBS ?= 2
+
+PORT ?= 8000
 
 PROMPT ?= a red star moves right quickly on a plain light blue background
 FIRST ?= examples/first.png
@@ -24,7 +28,7 @@ ifeq ($(filter cpu cuda,$(TORCH)),)
 $(error TORCH is "$(TORCH)"; it can be cpu or cuda)
 endif
 
-.PHONY: demo test lint format clean distclean
+.PHONY: demo serve test footage lint format clean distclean
 .NOTPARALLEL:
 
 demo: .venv/.core
@@ -32,8 +36,14 @@ demo: .venv/.core
 	$(BIN)/pixeldance generate "$(PROMPT)" --first $(FIRST) --last $(LAST) --sheet --force -o out/demo.mp4
 	@echo "The clip, its contact sheet and its receipt:" && ls -1 out/demo*
 
-test: .venv/.test
+serve: .venv/.serve
+	$(BIN)/pixeldance serve --port $(PORT)
+
+test: .venv/.test footage
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+footage: .venv/.test
+	$(BIN)/python tests/footage.py
 
 lint: .venv/.test
 	$(BIN)/ruff check
@@ -50,7 +60,7 @@ clean:
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 distclean: clean
-	rm -rf .venv
+	rm -rf .venv tests/.footage
 
 # --- the environment: interpreter, then torch, then the rest; each leaves a stamp ---
 
@@ -74,7 +84,7 @@ INSTALL_TORCH = $(PIP) --no-deps "torch==$(TORCH_VERSION)"
 endif
 
 $(TORCH_STAMP): | .venv/pyvenv.cfg
-	@rm -f .venv/.torch-* .venv/.core .venv/.test
+	@rm -f .venv/.torch-* .venv/.core .venv/.serve .venv/.test
 	@echo "Installing torch $(TORCH_VERSION), the $(TORCH) build"
 	@$(INSTALL_TORCH)
 	@touch $@
@@ -84,10 +94,15 @@ $(TORCH_STAMP): | .venv/pyvenv.cfg
 	$(check)
 	@touch $@
 
+.venv/.serve: pyproject.toml constraints.txt $(TORCH_STAMP)
+	$(PIP) --constraint constraints.txt --editable ".[serve]"
+	$(check)
+	@touch .venv/.core $@
+
 .venv/.test: pyproject.toml constraints.txt $(TORCH_STAMP)
 	$(PIP) --constraint constraints.txt --editable ".[test]"
 	$(check)
-	@touch .venv/.core $@
+	@touch .venv/.core .venv/.serve $@
 
 # A torchvision that does not match torch breaks transformers and diffusers as soon as they are imported.
 define check

@@ -6,16 +6,17 @@ after it (arXiv 2311.10982, sec. 3.3).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from pixeldance.codec import from_pixels
-from pixeldance.condition import condition, noised
+from pixeldance.condition import condition, noised, picture_noise
 from pixeldance.diffusion.denoise import Cond, Denoise
 from pixeldance.diffusion.guide import guided
-from pixeldance.diffusion.process import Process, grid, level
+from pixeldance.diffusion.process import Process, grid, level, noise_share
 from pixeldance.diffusion.sample import Step, dpmpp_2m, sample
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts, System
@@ -29,13 +30,15 @@ class Sampling:
 
     tau: for which part of the way from pure noise to the clean video the last frame is followed, 0 to 1, measured by
     the noise angle (2 / pi) atan2(sigma, alpha); the nearest point of the grid is taken, so that 8, 25 and 50 steps
-    mean the same. tau_steps: the paper's count instead, in steps of the grid.
+    mean the same. tau_steps: the paper's count instead, in steps of the grid. late: it is followed in that part at the
+    end of the way instead, and not before; an early window is what PixelDance does.
     """
 
     steps: int | None = None
     guidance: float | None = None
     tau: float = 1.0
     tau_steps: int | None = None
+    late: bool = False
     solver: Step = field(default_factory=dpmpp_2m)
 
     def __post_init__(self) -> None:
@@ -62,13 +65,15 @@ class Sampling:
 def legs(
     process: Process, times: Float[Tensor, "n"], sampling: Sampling
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "m"]]:
-    """The grid cut at tau: the times walked with the last frame, and those without it; both share the cut."""
+    """The grid cut at tau: the times walked with the last frame and those without it, or late, the other way round;
+    both share the cut."""
     if sampling.tau_steps is not None:
-        cut = min(sampling.tau_steps, len(times) - 1)
+        steps = min(sampling.tau_steps, len(times) - 1)
+        cut = len(times) - 1 - steps if sampling.late else steps
     else:
         noise = level(process, times)
         way = 1 - noise / noise[0]
-        cut = int((way - sampling.tau).abs().argmin())
+        cut = int((way - (1 - sampling.tau if sampling.late else sampling.tau)).abs().argmin())
     return times[: cut + 1], times[cut:]
 
 
@@ -92,7 +97,7 @@ def generate(
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
     asked = [encoded(parts, instruction) for instruction in instructions]
     bare = [row for row, each in enumerate(asked) if FIRST not in each.frames and each.length > 1]
-    if bare:
+    if bare and FIRST in parts.system.condition.places:
         images = [replace(asked[row], length=1, frames={}) for row in bare]
         stills = _walk(parts, images, [rngs[row] for row in bare], sampling, None)
         for row, still in zip(bare, stills, strict=True):
@@ -104,8 +109,11 @@ def generate(
 
 
 def encoded(parts: Parts, instruction: Instruction) -> Instruction:
-    """The same request with its pictures as the codec's latents; those handed over as latents stay as they are."""
-    shape = _latent_shape(parts, instruction)
+    """The same request with its pictures as the codec's latents, and the model's own rate and size where it has none.
+
+    Pictures handed over as latents stay as they are.
+    """
+    system, shape = parts.system, _latent_shape(parts, instruction)
     frames = {}
     for index, image in instruction.frames.items():
         if not isinstance(image, Tensor):
@@ -116,7 +124,8 @@ def encoded(parts: Parts, instruction: Instruction) -> Instruction:
                 "instruction's size: fit it first (pixeldance.image.fit)"
             )
         frames[index] = image
-    return replace(instruction, frames=frames)
+    fps = system.fps if instruction.fps is None else instruction.fps
+    return replace(instruction, frames=frames, size=instruction.size or system.sizes[0], fps=fps)
 
 
 @torch.inference_mode()
@@ -135,28 +144,31 @@ def _walk(
     whole = grid(system.process, sampling.steps)
     x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
     x = system.process.sigma(whole[0]) * system.noise(x, rngs)
-    if system.condition.noise_at_inference:  # once: both legs and both terms of guidance see the same pictures
-        instructions = [noised(each, system.condition, rng) for each, rng in zip(instructions, rngs, strict=True)]
+    slots = system.condition
+    # Drawn once: at every step both legs and both terms of guidance see the same noise in the pictures.
+    seen = zip(instructions, rngs, strict=True)
+    noises = [picture_noise(each, slots, rng) if slots.noise_at_inference else {} for each, rng in seen]
+    read = cache(parts.text)  # every leg, term and step asks for the same few texts
 
-    def conditions(asked: Sequence[Instruction]) -> Cond:
-        return condition(
-            asked,
-            text=parts.text,
-            slots=system.condition,
-            shape=shape,
-            encode=lambda instruction, frame: torch.as_tensor(instruction.frames[frame]),
-            vector=system.net.vector > 0,
-        )
+    def conditions(asked: Sequence[Instruction], t: Tensor) -> Cond:
+        video = float(noise_share(system.process, t))
+        asked = [noised(each, slots, noise, video) for each, noise in zip(asked, noises, strict=True)]
+        return condition(asked, text=read, slots=slots, shape=shape, vector=system.vector)
 
     def following(asked: Sequence[Instruction]) -> Denoise:
         """Text guidance: the unconditional term keeps the pictures."""
         textless = [instruction.without(text=True) for instruction in asked]
-        mix = [(scale, conditions(asked))] + ([(1 - scale, conditions(textless))] if scale != 1 else [])
-        return guided(parts.denoiser, mix)
 
-    with_last, without_last = legs(system.process, whole, sampling)
+        def at(t: Tensor) -> Denoise:
+            mix = [(scale, conditions(asked, t))] + ([(1 - scale, conditions(textless, t))] if scale != 1 else [])
+            return guided(parts.denoiser, mix)
+
+        return (lambda x, t: at(t)(x, t)) if slots.noise_varies else at(whole[0])
+
+    before, after = legs(system.process, whole, sampling)
     lastless = [instruction.without(frame=LAST) for instruction in instructions]
-    for asked, times, done in ((instructions, with_last, 0), (lastless, without_last, len(with_last) - 1)):
+    early, rest = (lastless, instructions) if sampling.late else (instructions, lastless)
+    for asked, times, done in ((early, before, 0), (rest, after, len(before) - 1)):
         if len(times) > 1:
 
             def report(index: int, latents: Tensor, done: int = done) -> None:

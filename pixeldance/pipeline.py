@@ -3,9 +3,10 @@
 The arguments have the names that users know from diffusers' image-to-video pipelines.
 """
 
+import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,12 +16,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Generator, Tensor
 
-from pixeldance import checkpoint
+from pixeldance import adapter, checkpoint
 from pixeldance.codec import to_pixels
 from pixeldance.diffusion.noise import generators
 from pixeldance.generate import OnStep, Sampling, generate
 from pixeldance.image import ImageSource, fit, read_image
 from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.nets import lora
 from pixeldance.nets.words import words
 from pixeldance.system import Parts, System
 
@@ -40,16 +42,46 @@ class VideoOutput:
 
 
 class Pipeline:
-    """A system with its weights. `folder` is its checkpoint and `model_hash` that one's; None for weights in memory."""
+    """A system with its weights. `folder` is its checkpoint and `model_hash` that one's; None for weights in memory.
+
+    loras: what `load_lora_weights` put on it, by name.
+    """
 
     def __init__(self, parts: Parts, folder: Path | None = None) -> None:
         self.parts, self.folder = parts, folder
         self.model_hash = None if folder is None else checkpoint.model_hash(folder)
         self.system = parts.system
+        self.loras: dict[str, adapter.Applied] = {}
 
     def to(self, device: str | torch.device) -> "Pipeline":
         """Move the networks, as torch does; noise is still drawn on the CPU."""
         self.parts.to(device)
+        return self
+
+    def load_lora_weights(
+        self, folder: str | Path, adapter_name: str | None = None, scale: float = 1.0, any_base: bool = False
+    ) -> "Pipeline":
+        """Stack a LoRA of `pixeldance.adapter` or of peft on those that are there; its name is by default its folder.
+
+        Raises ValueError for one that was trained on another model, unless `any_base`, or does not fit this one.
+        """
+        name, read = adapter_name or str(folder), adapter.load(Path(folder).absolute())
+        self.loras[name] = adapter.apply(
+            self.parts, read, base=self.model_hash, name=name, scale=scale, any_base=any_base
+        )
+        return self
+
+    def set_adapters(self, scales: Mapping[str, float]) -> "Pipeline":
+        """Set how much LoRAs count, by name: 1 is as trained, 0 is not at all, to the byte; the others stay as is."""
+        for name, scale in scales.items():
+            lora.rescale(self.parts, scale, name)
+            self.loras[name] = replace(self.loras[name], scale=scale)
+        return self
+
+    def unload_lora_weights(self) -> "Pipeline":
+        """Take all LoRAs off: the model is as it was loaded."""
+        lora.remove(self.parts)
+        self.loras.clear()
         return self
 
     def instruct(
@@ -70,7 +102,23 @@ class Pipeline:
         on_step: OnStep | None = None,
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """One instruction to pixels; what the command line, the metrics and the server call."""
-        return self.decode(generate(self.parts, [instruction], [rng], sampling, on_step))[0]
+        return self.decode(self._latents([instruction], [rng], sampling, on_step))[0]
+
+    def latents(
+        self,
+        instruction: Instruction,
+        rng: Generator,
+        sampling: Sampling | None = None,
+        on_step: OnStep | None = None,
+    ) -> Float[Tensor, "f c h w"]:
+        """One instruction to latents, for `decode`; frames of them may stand in the next instruction."""
+        return self._latents([instruction], [rng], sampling, on_step)[0]
+
+    def _latents(
+        self, asked: Sequence[Instruction], rngs: Sequence[Generator], sampling: Sampling | None, on_step: OnStep | None
+    ) -> Float[Tensor, "b f c h w"]:
+        with lora.folded(self.parts):
+            return generate(self.parts, asked, rngs, sampling, on_step)
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b f z i j"]) -> list[UInt8[np.ndarray, "f h w 3"]]:
@@ -98,13 +146,15 @@ class Pipeline:
         output_type: OutputType = "pil",
         callback_on_step_end: Callable[["Pipeline", int, int, dict[str, Tensor]], Any] | None = None,
         fit_rule: str = "pad",
+        fps: float | None = None,
     ) -> VideoOutput:
         """A video from a text, a first frame and a last frame; both pictures may be left out.
 
         image, last_image: a path, bytes, a Pillow image or uint8 pixels. tau: for which part of the way from noise
         to the clean video the last frame is followed (`Sampling`). Video i of a call with `seed` s uses seed s + i;
         `generator` may be one CPU generator for each video instead. `callback_on_step_end(pipe, step, step,
-        {"latents": x})` is called after each step and may raise to stop.
+        {"latents": x})` is called after each step and may raise to stop. fps: of the motion; a model that was not
+        taught rates makes the same video at any.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or num_videos_per_prompt < 1:
@@ -115,8 +165,8 @@ class Pipeline:
             raise ValueError(f"got the output type {output_type!r}; wanted {_either(OUTPUT_TYPES)}")
         sampling = Sampling(steps=num_inference_steps, guidance=guidance_scale, tau=tau, tau_steps=tau_steps)
         rngs = _generators(generator, seed, len(prompts) * num_videos_per_prompt)
-        size = {"num_frames": num_frames, "height": height, "width": width, "fit_rule": fit_rule}
-        asked = [self.instruct(text, image, last_image, **size) for text in prompts]
+        shape = {"num_frames": num_frames, "height": height, "width": width, "fps": fps, "fit_rule": fit_rule}
+        asked = [self.instruct(text, image, last_image, **shape) for text in prompts]
         unknown = dict.fromkeys(word for text in prompts for word in self.unknown_words(text))
         if unknown:
             warnings.warn(
@@ -128,7 +178,7 @@ class Pipeline:
                 callback_on_step_end(self, index, index, {"latents": x})
 
         instructions = [instruction for instruction in asked for _ in range(num_videos_per_prompt)]
-        latents = generate(self.parts, instructions, rngs, sampling, on_step)
+        latents = self._latents(instructions, rngs, sampling, on_step)
         if output_type == "latent":
             return VideoOutput(frames=latents)
         videos = self.decode(latents)
@@ -147,9 +197,10 @@ def instruct(
     num_frames: int | None = None,
     height: int | None = None,
     width: int | None = None,
+    fps: float | None = None,
     fit_rule: str = "pad",
 ) -> Instruction:
-    """A checked instruction for a model of this system; it needs no weights.
+    """A checked instruction for a model of this system; it needs no weights. What is None is the model's own.
 
     Pictures of another shape are fitted by `fit_rule`, "pad" or "crop", never stretched. Raises ValueError for an empty
     or too long prompt, and for lengths and sizes that the model cannot make, naming the nearest that it can.
@@ -177,11 +228,16 @@ def instruct(
             f"got a size of {size[1]}x{size[0]} (width x height); this model makes "
             f"{_either(f'{w}x{h}' for h, w in system.sizes)}: try {near_size[1]}x{near_size[0]}"
         )
+    rate = system.fps if fps is None else fps
+    if not 0 < rate < math.inf:
+        raise ValueError(f"got {rate} frames per second; wanted a number above 0, e.g. this model's {system.fps:g}")
     given = {index: source for index, source in ((FIRST, image), (LAST, last_image)) if source is not None}
     if length == 1 and given:
         raise ValueError("got a picture for a video of one frame; an image comes from its text alone")
     frames = {index: fit(read_image(source), size=size, rule=fit_rule) for index, source in given.items()}
-    return Instruction(text=prompt, frames=frames, length=length, size=size)
+    asked = Instruction(text=prompt, frames=frames, length=length, size=size, fps=rate)
+    system.condition.check(asked)
+    return asked
 
 
 def load(folder: str | Path | None = None) -> Pipeline:

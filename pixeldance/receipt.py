@@ -10,6 +10,7 @@ import io
 import platform
 import sys
 from dataclasses import dataclass
+from math import isclose, nan
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,8 @@ from pixeldance.diffusion.noise import generators
 from pixeldance.generate import OnStep, Sampling
 from pixeldance.image import Frame, read_image
 from pixeldance.instruction import Instruction
+from pixeldance.metrics.choose import RULE
+from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import SHIPPED, Pipeline, check_seed, instruct
 from pixeldance.system import System
 from pixeldance.video import Video, frames_sha256, iterate_video
@@ -47,11 +50,15 @@ class Picture(Record):
     @classmethod
     def of(cls, pixels: Frame, path: str) -> "Picture":
         """The record of pixels that were made from the file at `path`."""
+        return cls.of_bytes(pixels, Path(path).read_bytes(), path)
+
+    @classmethod
+    def of_bytes(cls, pixels: Frame, source: bytes, path: str) -> "Picture":
+        """The record of pixels that were made from a file's bytes."""
         data = io.BytesIO()
         Image.fromarray(pixels).save(data, format="PNG")
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(png=PNG + base64.b64encode(data.getbuffer()).decode(), path=printable(path), sha256=digest)
+        png = PNG + base64.b64encode(data.getbuffer()).decode()
+        return cls(png=png, path=printable(path), sha256=hashlib.sha256(source).hexdigest())
 
     def pixels(self) -> Frame:
         """The pixels again. Raises ValueError where `png` is something else."""
@@ -86,11 +93,22 @@ class Request(Record):
     def instruction(self, system: System) -> Instruction:
         """The request in a model's terms. Raises ValueError where the model cannot make it."""
         given = [None if picture is None else picture.pixels() for picture in (self.first, self.last)]
-        return instruct(system, self.prompt, *given, num_frames=self.frames, height=self.height, width=self.width)
+        height, width = self.height, self.width
+        return instruct(system, self.prompt, *given, num_frames=self.frames, height=height, width=width, fps=self.fps)
 
     def sampling(self) -> Sampling:
         """How it is sampled. Raises ValueError for numbers out of range."""
         return Sampling(steps=self.steps, guidance=self.guidance, tau=self.tau, tau_steps=self.tau_steps)
+
+
+class Lora(Record):
+    """A LoRA on the model. sha256: `adapter.adapter_hash`. base: the hash of the model that it was trained on, None
+    where its folder does not say; another one than the model's was allowed by whoever made the clip."""
+
+    folder: str
+    sha256: str
+    base: str | None
+    scale: float
 
 
 class Model(Record):
@@ -98,13 +116,32 @@ class Model(Record):
 
     folder: str | None
     sha256: str
+    loras: tuple[Lora, ...] = ()
+
+
+class Try(Record):
+    """A clip that was made in the search for the one kept: its seed, and what the director's meter said of it."""
+
+    seed: int
+    meter: dict[str, float]
+
+
+class Choice(Record):
+    """Among what a clip was chosen, by `metrics.choose`'s rule. until: the condition that one was to meet, None where
+    the best of all was asked for; met: whether the one that was kept did. tries: by seed, the one kept among them."""
+
+    rule: str = RULE
+    until: str | None
+    met: bool | None
+    tries: tuple[Try, ...]
 
 
 class Receipt(Record):
     """clip: the name of the file or folder beside the receipt. frames_sha256: of the raw RGB bytes before encoding.
 
     versions, threads: of the software, and how many threads torch computed with; other ones may round otherwise.
-    seconds: what rendering took, without loading and encoding.
+    seconds: what rendering took, without loading and encoding. meter: the director's meter's readings of these frames
+    (`metrics.meter.READINGS`). choice: among what it was chosen, None where only this one was made.
     """
 
     receipt: Literal[1] = 1
@@ -116,22 +153,38 @@ class Receipt(Record):
     versions: dict[str, str]
     threads: Annotated[int, Field(ge=1, le=1024)]
     seconds: float
+    meter: dict[str, float] = {}
+    choice: Choice | None = None
 
     @classmethod
-    def of(cls, clip: str, video: Video, request: Request, pipeline: Pipeline, seconds: float) -> "Receipt":
+    def of(
+        cls,
+        clip: str,
+        video: Video,
+        request: Request,
+        pipeline: Pipeline,
+        seconds: float,
+        choice: Choice | None = None,
+    ) -> "Receipt":
         """The receipt of a video that this pipeline has just made; it must come from a checkpoint."""
         if pipeline.folder is None or pipeline.model_hash is None:
             raise ValueError("got a model made in memory, which has no hash; save it and load it (pixeldance.load)")
         folder = None if pipeline.folder == SHIPPED else printable(str(pipeline.folder))
+        loras = tuple(
+            Lora(folder=printable(str(each.folder)), sha256=each.sha256, base=each.base, scale=each.scale)
+            for each in pipeline.loras.values()
+        )
         return cls(
             clip=printable(Path(clip).name + ("/" if clip.endswith("/") else "")),
             frames_sha256=frames_sha256(video),
             request=request,
             unknown_words=tuple(pipeline.unknown_words(request.prompt)),
-            model=Model(folder=folder, sha256=pipeline.model_hash),
+            model=Model(folder=folder, sha256=pipeline.model_hash, loras=loras),
             versions=versions(),
             threads=torch.get_num_threads(),
             seconds=round(seconds, 3),
+            meter=readings(video, request),
+            choice=choice,
         )
 
     def text(self) -> str:
@@ -155,6 +208,12 @@ def render(pipeline: Pipeline, request: Request, on_step: OnStep | None = None) 
     """A request to pixels: the one way by which clips are made and verified."""
     rng = generators([check_seed(request.seed)])[0]
     return pipeline.render(request.instruction(pipeline.system), rng, request.sampling(), on_step)
+
+
+def readings(video: Video, request: Request) -> dict[str, float]:
+    """What the director's meter says of a video that was made for a request; nothing of a single frame."""
+    first, last = (None if picture is None else picture.pixels() for picture in (request.first, request.last))
+    return meter(video, first, last, request.fps) if len(video) > 1 else {}
 
 
 def versions() -> dict[str, str]:
@@ -182,12 +241,16 @@ def verify(path: Path, pipeline: Pipeline, on_step: OnStep | None = None) -> Ver
     Raises ValueError for what is no receipt, and for a request that this model cannot make.
     """
     receipt = read_receipt(path)
-    got, wanted = frames_sha256(render(pipeline, receipt.request, on_step)), receipt.frames_sha256
+    made = render(pipeline, receipt.request, on_step)
+    got, wanted = frames_sha256(made), receipt.frames_sha256
     report = [f"rendered again: {'the same' if got == wanted else 'other'} frames, sha256 {got}"]
     if got != wanted:
         causes = differences(receipt, pipeline) or ["the receipt was changed, or this processor rounds otherwise"]
         report.append(f"the receipt says sha256 {wanted}; likely because {' and '.join(causes)}")
     same, decoded = _clip(path.parent, receipt)
+    if got == wanted and (other := _other_readings(receipt, made)):
+        same = False
+        report.append(f"the meter reads otherwise: {other}; the receipt was changed")
     return Verdict(same=got == wanted and same, report=(*report, decoded))
 
 
@@ -197,6 +260,11 @@ def differences(receipt: Receipt, pipeline: Pipeline) -> list[str]:
     if pipeline.model_hash != receipt.model.sha256:
         here, there = str(pipeline.model_hash)[:SHOWN], receipt.model.sha256[:SHOWN]
         found.append(f"this is another model (hash {here}, then {there})")
+    loras, loras_then = (
+        [(each.sha256[:SHOWN], each.scale) for each in some] for some in (pipeline.loras.values(), receipt.model.loras)
+    )
+    if loras != loras_then:
+        found.append(f"the LoRAs (hash, scale) are {loras} here and were {loras_then} then")
     now = versions()
     found += [
         f"{name} is {now.get(name)} here and was {then} then"
@@ -211,6 +279,15 @@ def differences(receipt: Receipt, pipeline: Pipeline) -> list[str]:
 def printable(text: str) -> str:
     """The text with what is no Unicode (bytes in file names) escaped, so that it can be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _other_readings(receipt: Receipt, made: Video) -> str:
+    """Which of a receipt's readings these frames do not have. Those of another version are not compared."""
+    if not receipt.meter or receipt.versions.get("pixeldance") != __version__:
+        return ""
+    now = readings(made, receipt.request)
+    unlike = [name for name, value in receipt.meter.items() if not isclose(now.get(name, nan), value, abs_tol=1e-3)]
+    return ", ".join(sorted({*unlike, *(now.keys() - receipt.meter.keys())}))
 
 
 def _clip(folder: Path, receipt: Receipt) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import footage
 import numpy as np
 import pytest
 from command import Run, in_process
@@ -52,6 +53,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     checkpoint.save(folder, random_parts())
     return folder
+
+
+@pytest.fixture(scope="session")
+def films() -> Path:
+    """The folder with the real films, see footage.py."""
+    return footage.fetch()
 
 
 @pytest.fixture

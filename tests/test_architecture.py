@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
     {"instruction", "diffusion", "nets"},
-    {"condition", "codec", "system", "checkpoint", "atomic", "image", "sheet", "video", "video_read"},
+    {"condition", "codec", "system", "checkpoint", "adapter", "atomic", "image", "sheet", "video", "video_read"},
     {"generate", "pipeline", "receipt", "film", "edit", "training", "data", "metrics"},
     {"systems"},
     {"exchange", "serve", "cli", "__main__"},

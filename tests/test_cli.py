@@ -40,7 +40,9 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert __version__ in out or "Usage: pixeldance" in out
 
 
-@pytest.mark.parametrize("verb", ["generate", "verify", "train", "toybox", "evaluate"])
+@pytest.mark.parametrize(
+    "verb", ["generate", "film", "extend", "sweep", "calibrate", "verify", "train", "toybox", "evaluate", "meter"]
+)
 def test_every_verb_explains_itself(run: Run, verb: str) -> None:
     code, out, _ = run(verb, "--help")
     assert code == 0
@@ -61,7 +63,7 @@ def test_a_request_becomes_a_clip_a_sheet_and_a_receipt(here: Path, tiny_model: 
     frames, fps = read_video("out.mkv")
     assert (frames.shape, fps) == ((4, 32, 32, 3), 8)
     assert receipt["frames_sha256"] == frames_sha256(frames)
-    assert receipt["model"] == {"folder": str(tiny_model), "sha256": checkpoint.model_hash(tiny_model)}
+    assert receipt["model"] == {"folder": str(tiny_model), "sha256": checkpoint.model_hash(tiny_model), "loras": []}
     asked = receipt["request"]
     wanted = {"prompt": TEXT, "seed": 7, "tau": 0.5, "tau_steps": None, "steps": 3, "guidance": 2.0, "fps": 8.0}
     assert {name: asked[name] for name in wanted} == wanted
@@ -295,20 +297,14 @@ def test_toybox_writes_captioned_clips(here: Path, run: Run) -> None:
 
 
 EXPERIMENT = """
+from dataclasses import replace
+from pathlib import Path
 from neighbour import STEPS
-import torch
-from tiny import TINY
-from pixeldance.training.loop import Training
-from pixeldance.training.objective import Example
+from tiny_run import RUN
 
-def examples(parts, block):
-    rng = torch.Generator().manual_seed(block)
-    return [Example(text="red", latents=torch.randn(4, 48, 8, 8, generator=rng), focus=torch.zeros(4, 8, 8))] * 4
-
-def config():
-    return Training(
-        system=TINY, prepare=lambda parts: None, examples=examples, block=4, passes=1, batch=2, images=2, steps=STEPS
-    )
+def config(batch: int = 2, rate: float = 1e-3, note: Path = Path("none"), name: str = "x"):
+    assert isinstance(note, Path)
+    return replace(RUN, batch=batch, rate=rate, steps=STEPS)
 """
 
 
@@ -316,15 +312,54 @@ def test_train_runs_an_experiment_and_goes_on_with_it(here: Path, run: Run) -> N
     Path("lab").mkdir()
     Path("lab/neighbour.py").write_text("STEPS = 2\n")
     Path("lab/small.py").write_text(EXPERIMENT)
-    code, out, err = run("train", "lab/small.py")
+    code, out, err = run("train", "lab/small.py", "rate=0.002")
     assert (code, out) == (0, "runs/small/step-0000002\n")
     assert err == "runs/small: a new run\n"
-    code, out, err = run("train", "lab/small.py", "--steps", 3, "--out", "runs/small")
+    more = ["--steps", 3, "--out", "runs/small"]
+    code, _, err = run("train", "lab/small.py", *more)
+    assert code == 2
+    assert "rate: began with 0.002, got 0.001" in err
+    code, out, err = run("train", "lab/small.py", "rate=2e-3", "note=a/b", *more)
     assert (code, out) == (0, "runs/small/step-0000003\n")
     assert err == "runs/small: going on from step-0000002\n"
     log = Path("runs/small/log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [0, 1, 2]
     assert run("generate", TEXT, "--model", "runs/small/step-0000003", "--steps", 1, "-o", "out.mp4")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("batch", "got 'batch'; this experiment takes batch, rate, note, name"),
+        ("size=3", "got 'size=3'; this experiment takes batch"),
+        ("batch=two", "got 'batch=two'; wanted batch as int"),
+    ],
+)
+def test_settings_that_an_experiment_does_not_take_are_refused(
+    here: Path, run: Run, setting: str, message: str
+) -> None:
+    Path("neighbour.py").write_text("STEPS = 2\n")
+    Path("lab.py").write_text(EXPERIMENT)
+    code, _, err = run("train", "lab.py", setting)
+    assert code == 2
+    assert message in err
+
+
+def test_a_setting_without_a_default_is_asked_for(here: Path, run: Run) -> None:
+    Path("lab.py").write_text("def config(videos: str, steps: int = 1): ...\n")
+    code, _, err = run("train", "lab.py", "steps=3")
+    assert code == 2
+    assert "got no videos; this experiment takes videos, steps, as NAME=VALUE" in err
+
+
+def test_a_run_without_a_number_for_its_loss_ends_in_1(here: Path, run: Run) -> None:
+    Path("lab.py").write_text(
+        "from dataclasses import replace\nfrom tiny_run import RUN, Colours\n"
+        "def config(): return replace(RUN, data=lambda: Colours(unsound=(0, 9)), nan_skips=0, batch=2)\n"
+    )
+    code, _, err = run("train", "lab.py")
+    assert code == 1
+    assert "Error: got no number for the loss or its gradient in 1 steps in a row" in err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from tiny import TINY, random_parts
 from torch import Tensor
 
+from pixeldance.condition import MICRO, ImageSlots, ScheduledNoise, vector_width
 from pixeldance.diffusion.noise import generators
 from pixeldance.diffusion.process import EDM, VE, VP, Flow, Process, grid, level
 from pixeldance.diffusion.sample import ancestral
@@ -76,6 +77,72 @@ def test_noised_pictures_keep_the_contract(parts: Parts) -> None:
     assert torch.equal(run(noisy, ask(), tau=0.0), run(noisy, ask(last=None)))
     both = run(noisy, ask(), ask(first=2), seeds=[1, 2])
     assert torch.equal(both[1:], run(noisy, ask(first=2), seeds=[2]))
+
+
+def test_noise_that_follows_the_video_fades_with_it() -> None:
+    slots = replace(TINY.condition, noise=(0.0, ScheduledNoise(factor=0.5)), noise_at_inference=True)
+    scheduled, clean = random_parts(replace(TINY, condition=slots)), random_parts()
+    calls = Watch(scheduled).during(lambda: run(scheduled, ask(), guidance=2.0))
+    bare = Watch(clean).during(lambda: run(clean, ask(), guidance=2.0))
+    eps = torch.randn(48, 8, 8, generator=_after_the_start())
+    for t, told, textless, without in zip(grid(TINY.process, 3)[:3], calls[::2], calls[1::2], bare[::2], strict=True):
+        assert torch.equal(told["concat"], textless["concat"])
+        first, last = told["concat"][0, 0, :49], told["concat"][0, 0, 49:97]
+        assert torch.equal(first, without["concat"][0, 0, :49])
+        share = 0.5 * float(TINY.process.sigma(t)) ** 2
+        torch.testing.assert_close(last, (1 - share) ** 0.5 * without["concat"][0, 0, 49:97] + share**0.5 * eps)
+
+
+def _after_the_start() -> torch.Generator:
+    """The generator of `run` where the noise of a walk has been drawn from it."""
+    (rng,) = generators([7])
+    torch.randn(4, 48, 8, 8, generator=rng)
+    return rng
+
+
+def test_pictures_that_are_not_noised_take_nothing_from_the_generator(parts: Parts) -> None:
+    """What the noise of training is does not touch the bytes of a stochastic solver."""
+    noisy = random_parts(replace(TINY, condition=replace(TINY.condition, noise=(0.3, 0.3))))
+    assert torch.equal(run(noisy, ask(), solver=ancestral()), run(parts, ask(), solver=ancestral()))
+
+
+VECTOR = ("text", "fps", "size")
+
+
+def test_rate_and_size_are_the_model_s_own_unless_asked_for() -> None:
+    net = replace(TINY.net, vector=vector_width(VECTOR, 16))
+    taught = random_parts(replace(TINY, vector=VECTOR, net=net))
+    own = run(taught, replace(ask(), size=None))
+    assert torch.equal(run(taught, replace(ask(), fps=TINY.fps)), own)
+    assert (run(taught, replace(ask(), fps=24.0)) - own).abs().mean() > 1e-3
+    wide = Watch(taught).during(lambda: run(taught, replace(ask(first=None, last=None), size=(32, 64))))
+    told = Watch(taught).during(lambda: run(taught, ask(first=None, last=None)))
+    for one, two in zip(wide, told, strict=True):
+        starts = (16, 16 + MICRO, 16 + 2 * MICRO)
+        same = [torch.equal(one["vector"][0, i : i + MICRO], two["vector"][0, i : i + MICRO]) for i in starts]
+        assert same == [True, True, False], "the same rate and height, another width"
+    rates = [call["vector"][0, 16 : 16 + MICRO] for call in told]
+    assert [bool(rate.any()) for rate in rates] == [False] * 3 + [True] * 3, "the still has no rate, the video has"
+
+
+def test_leading_frames_are_given_as_a_first_one_is() -> None:
+    slots = ImageSlots(first=2)
+    net = replace(TINY.net, concat=slots.channels(48))
+    predicting = random_parts(replace(TINY, condition=slots, net=net))
+    two = replace(ask(last=None), frames={0: picture(0), 1: picture(1)})
+    calls = Watch(predicting).during(lambda: run(predicting, two))
+    assert len(calls) == 3
+    assert calls[0]["concat"][0, :, 48, 0, 0].tolist() == [1, 1, 0, 0]
+    assert (run(predicting, two) - run(predicting, ask(last=None))).abs().mean() > 0.01
+
+
+def test_a_model_without_picture_slots_makes_no_still_first() -> None:
+    slots = ImageSlots(first=0, last=False)
+    from_text = random_parts(replace(TINY, condition=slots, net=replace(TINY.net, concat=0)))
+    calls = Watch(from_text).during(lambda: run(from_text, ask(first=None, last=None)))
+    assert [call["x"].shape[1] for call in calls] == [4, 4, 4]
+    with pytest.raises(ValueError, match="this model takes none"):
+        run(from_text, ask(last=None))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +217,16 @@ def test_tau_1_is_the_default_and_follows_to_the_end(parts: Parts) -> None:
     assert torch.equal(run(parts, ask(), tau=1.0), whole)
     assert torch.equal(run(parts, ask(), tau_steps=3), whole)
     assert not torch.equal(run(parts, ask(), tau_steps=2), whole)
+
+
+def test_late_follows_the_last_frame_in_the_last_part_of_the_way(parts: Parts) -> None:
+    assert torch.equal(run(parts, ask(), tau=0.0, late=True), run(parts, ask(last=None)))
+    assert torch.equal(run(parts, ask(), tau=1.0, late=True), run(parts, ask()))
+    early, late = (run(parts, ask(), tau_steps=1, late=late) for late in (False, True))
+    others = [run(parts, ask()), run(parts, ask(last=None)), early]
+    assert not any(torch.equal(late, other) for other in others)
+    assert [dropped_at(VP(), 25, tau_steps=count, late=True)[2] for count in (0, 1, 12, 25)] == [25, 24, 13, 0]
+    assert dropped_at(VP(), 25, tau=0.3, late=True) == dropped_at(VP(), 25, tau=0.7)
 
 
 def test_every_step_is_seen_once_over_both_legs(parts: Parts) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tiny import TINY, random_parts
 
 import pixeldance
 from pixeldance import checkpoint
+from pixeldance.condition import MICRO, ImageSlots
 from pixeldance.diffusion.noise import generators
-from pixeldance.pipeline import MAX_PROMPT, SHIPPED, Pipeline, check_seed
+from pixeldance.pipeline import MAX_PROMPT, SHIPPED, Pipeline, check_seed, instruct
 
 TEXT = "a red circle moves right"
 FAST: dict[str, Any] = {"num_inference_steps": 1, "guidance_scale": 1.0}
@@ -137,6 +139,8 @@ def test_words_that_the_model_does_not_know_are_named(pipe: Pipeline) -> None:
         ({"image": "nowhere.png"}, "no such file"),
         ({"num_inference_steps": 0}, "got 0 steps"),
         ({"guidance_scale": math.nan}, "guidance scale of nan"),
+        ({"fps": 0}, "got 0 frames per second; wanted a number above 0, e.g. this model's 8"),
+        ({"fps": math.nan}, "got nan frames per second"),
         ({"tau": 1.5}, "got tau = 1.5"),
         ({"tau": 0.5, "tau_steps": 1}, "give one of them"),
         ({"seed": -1}, "got seed -1; wanted a whole number from 0"),
@@ -150,6 +154,19 @@ def test_words_that_the_model_does_not_know_are_named(pipe: Pipeline) -> None:
 def test_bad_input_is_refused(pipe: Pipeline, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         frames(pipe, **asked)
+
+
+def test_pictures_that_a_model_does_not_take_are_refused_before_they_are_rendered() -> None:
+    system = replace(TINY, condition=ImageSlots(last=False), net=replace(TINY.net, concat=49))
+    with pytest.raises(ValueError, match=r"got pictures for frames \[-1\]; this model takes a first \(0\) frame"):
+        instruct(system, TEXT, picture(0), picture(1))
+
+
+def test_the_rate_reaches_a_model_that_was_taught_rates() -> None:
+    taught = Pipeline(random_parts(replace(TINY, vector=("fps",), net=replace(TINY.net, vector=MICRO))))
+    own, same, other = (frames(taught, image=picture(0), **rate) for rate in ({}, {"fps": 8.0}, {"fps": 24.0}))
+    np.testing.assert_array_equal(own, same)
+    assert (own != other).any()
 
 
 @pytest.mark.parametrize("seed", [1.5, "7", True, None, math.nan, -1, 2**80])

@@ -14,6 +14,7 @@ from tiny import TINY, random_parts
 
 import pixeldance
 from pixeldance import checkpoint
+from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import Pipeline
 from pixeldance.receipt import Picture, Receipt, Request, printable, read_receipt, render, verify
 from pixeldance.video import frames_sha256, write_video
@@ -60,6 +61,10 @@ def made(pipe: Pipeline, folder: Path, file: Path, clip: str = "c.mkv") -> tuple
     path = folder / "c.json"
     path.write_text(Receipt.of(f"{folder}/{clip}", video, asked, pipe, 1.0).text())
     return path, video
+
+
+def test_the_rate_asked_for_is_that_of_the_motion(file: Path) -> None:
+    assert request(file, fps=12.0).instruction(TINY).fps == 12.0
 
 
 def change(path: Path, **values: Any) -> None:
@@ -131,6 +136,21 @@ def test_a_changed_receipt_is_found(pipe: Pipeline, tmp_path: Path, file: Path, 
     assert not verdict.same
     assert verdict.report[0].startswith("rendered again: other frames")
     assert "the receipt was changed" in verdict.report[1]
+
+
+def test_the_meter_is_read_again(pipe: Pipeline, tmp_path: Path, file: Path) -> None:
+    path, video = made(pipe, tmp_path, file)
+    read = read_receipt(path)
+    assert read.meter == meter(video, np.array(Image.open(file)), fps=8.0)
+    assert "first_psnr" in read.meter
+    change(path, meter__frozen=0.9)
+    verdict = verify(path, pipe)
+    assert not verdict.same
+    assert "the meter reads otherwise: frozen; the receipt was changed" in verdict.report
+    change(path, versions__pixeldance="0.0")  # whose meter may have been another
+    assert verify(path, pipe).same
+    change(path, versions__pixeldance=pixeldance.__version__, meter={})  # a receipt from before there was a meter
+    assert verify(path, pipe).same
 
 
 def test_other_software_and_another_model_are_named_as_causes(pipe: Pipeline, tmp_path: Path, file: Path) -> None:

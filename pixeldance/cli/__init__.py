@@ -12,8 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from pixeldance import __version__
+from pixeldance.cli.calibrate import calibrate
+from pixeldance.cli.data import check
+from pixeldance.cli.encode import encode
 from pixeldance.cli.evaluate import evaluate
+from pixeldance.cli.extend import extend
+from pixeldance.cli.film import film
 from pixeldance.cli.generate import generate
+from pixeldance.cli.meter import meter
+from pixeldance.cli.plot import plot
+from pixeldance.cli.serve import serve
+from pixeldance.cli.sweep import sweep
 from pixeldance.cli.toybox import toybox
 from pixeldance.cli.train import train
 from pixeldance.cli.verify import verify
@@ -60,5 +69,9 @@ def explained(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for each in (generate, verify, train, toybox, evaluate):
+for each in (generate, film, extend, sweep, calibrate, verify, meter, train, plot, serve, toybox, evaluate):
     app.command()(explained(each))
+sets = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Look after data.")
+sets.command()(explained(check))
+app.command()(explained(encode))
+app.add_typer(sets, name="data")

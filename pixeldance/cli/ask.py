@@ -47,6 +47,16 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def lora(text: str) -> tuple[str, float]:
+    """(folder, scale) of FOLDER or FOLDER:SCALE; what follows the last colon is a scale if it is a number."""
+    folder, _, scale = text.rpartition(":")
+    try:
+        float(scale)
+    except ValueError:
+        return text, 1.0
+    return (folder, number(-100, 100)(scale)) if folder else (text, 1.0)
+
+
 def colour(text: str) -> tuple[int, int, int]:
     """Red, green and blue, 0 to 255, of a colour's name or #rrggbb."""
     from PIL import ImageColor

@@ -6,17 +6,19 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from pixeldance.cli import ask
-from pixeldance.cli.workers import render_all
+from pixeldance.cli.tries import kept
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pixeldance.metrics.choose import Condition
     from pixeldance.receipt import Receipt
 
-MOST_CLIPS, MOST_PROCESSES = 10_000, 256
+MOST_CLIPS, MOST_PROCESSES, MOST_TRIES = 10_000, 256, 1000
+TRIES = 8  # of --until, where none are given
 
 # Click shows the defaults that are known before a model is; these are the model's.
 OWN = "  [default: the model's own]"
@@ -30,6 +32,10 @@ Last = Annotated[str | None, Option(metavar="IMAGE", help="Last frame: a picture
 Tau = Annotated[
     float | None,
     Option(parser=ask.number(0, 1), metavar="0..1", help="How far the last frame leads the way.  [default: 1]"),
+]
+End = Annotated[
+    str | None,
+    Option(metavar="WORD", help="The same in words: exact, guide or hint; or a similarity to reach, as 25dB."),
 ]
 TauSteps = Annotated[int | None, Option(parser=ask.whole(0, 1000), metavar="N", help="The same as a number of steps.")]
 Steps = Annotated[int | None, Option(parser=ask.whole(1, 1000), metavar="N", help="Sampling steps." + OWN)]
@@ -46,11 +52,26 @@ Size = Annotated[str | None, Option(metavar="WxH", help="Width x height in pixel
 ModelFolder = Annotated[
     str | None, Option("--model", metavar="DIR", help="A checkpoint.  [default: the model that ships]")
 ]
+Loras = Annotated[
+    list[str] | None,
+    Option("--lora", metavar="DIR[:SCALE]", help="A LoRA on the model; several add up.  [default scale: 1]"),
+]
+AnyBase = Annotated[bool, Option("--any-base", help="Allow LoRAs that were trained on another model.")]
 Count = Annotated[
     int, Option(parser=ask.whole(1, MOST_CLIPS), metavar="N", help="Clips out-1, out-2, ... with seeds s, s+1, ...")
 ]
+BestOf = Annotated[
+    int | None,
+    Option(parser=ask.whole(2, MOST_TRIES), metavar="N", help="Make N with seeds s, s+1, ...; keep the best."),
+]
+Until = Annotated[
+    str | None, Option(metavar="CONDITION", help="Make others until the meter says so, as in 'end_jump<1.3'.")
+]
+Tries = Annotated[
+    int | None, Option(parser=ask.whole(2, MOST_TRIES), metavar="N", help=f"Most of --until.  [default: {TRIES}]")
+]
 Workers = Annotated[
-    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes for --count; the same bytes.")
+    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes for several; the same bytes.")
 ]
 Threads = Annotated[
     int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Threads of each; others round otherwise.")
@@ -69,6 +90,7 @@ def generate(
     first: First = None,
     last: Last = None,
     tau: Tau = None,
+    end: End = None,
     tau_steps: TauSteps = None,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -77,7 +99,12 @@ def generate(
     fps: Fps = None,
     size: Size = None,
     model: ModelFolder = None,
+    lora: Loras = None,
+    any_base: AnyBase = False,
     count: Count = 1,
+    best_of: BestOf = None,
+    until: Until = None,
+    tries: Tries = None,
     workers: Workers = 1,
     threads: Threads = 1,
     fit: Fit = "pad",
@@ -87,16 +114,28 @@ def generate(
 ) -> None:
     """Make a video from a text, a first and a last frame.
 
-    Beside it lies its receipt, out.json, from which `pixeldance verify` can make it again.
+    Basic mode: one image + text. Magic mode: two images + text. Beside the clip lies its receipt, out.json, from which
+    `pixeldance verify` can make it again. With --best-of and --until the director's meter chooses: the fewest faults,
+    and among those with equally few the one whose worst reading is farthest from its limit. `pixeldance meter` shows
+    readings and limits; the receipt has those of every try. Exit code 1: no try met the condition; the best is kept.
     """
     # All is checked before anything is rendered, and what is quick to check before what is slow to import.
     if tau is not None and tau_steps is not None:
         raise ValueError(f"got --tau {tau} and --tau-steps {tau_steps}; give one of them")
-    start = secrets.randbelow(2**32) if seed is None else seed
-    if start + count > ask.SEEDS:
-        raise ValueError(f"got --seed {start} with --count {count}; wanted all seeds below 2^32: choose a smaller one")
+    if end is not None and (tau is not None or tau_steps is not None or last is None):
+        raise ValueError(f"got --end {ask.shown(end)}; it needs --last, and takes the place of --tau and --tau-steps")
+    condition, per_clip = _choosing(best_of, until, tries, first=first, last=last)
+    if condition is not None and workers > 1:
+        raise ValueError(f"got --workers {workers} with --until, which makes one try after the other; leave them out")
+    start = secrets.randbelow(ask.SEEDS - count * per_clip + 1) if seed is None else seed
+    if start + count * per_clip > ask.SEEDS:
+        of = f" of {per_clip} tries" if per_clip > 1 else ""
+        raise ValueError(
+            f"got --seed {start} with --count {count}{of}; wanted all seeds below 2^32: choose a smaller one"
+        )
     width, height = (None, None) if size is None else ask.size(size)
     colour = ask.colour(background)
+    loras = [ask.lora(each) for each in lora or ()]
     wanted = ask.files(out, count, sheet)
     ask.check_apart(wanted, [path for path in (first, last) if path is not None])
     ask.check(wanted, force=force, fps=fps)
@@ -115,6 +154,10 @@ def generate(
     from pixeldance.receipt import Picture, Receipt, Request
 
     folder = SHIPPED if model is None else Path(model).absolute()
+    if end is not None:
+        from pixeldance.metrics import calibration
+
+        tau = calibration.tau_of(end, folder)
     system = checkpoint.read_system(folder)
     asked = instruct(system, text, *pixels, num_frames=frames, height=height, width=width, fit_rule=fit)
     height, width = asked.size or system.sizes[0]
@@ -135,26 +178,60 @@ def generate(
         seed=start,
     )
     request.sampling()
+    if per_clip > 1 and request.frames < 2:
+        raise ValueError("got a clip of 1 frame to choose; wanted --frames 2 or more: the meter reads what moves")
     ask.check(wanted, force=force, fps=request.fps)
 
     torch.set_num_threads(threads)
     pipeline = load(folder)
+    for place, scale in loras:
+        pipeline.load_lora_weights(place, scale=scale, any_base=any_base)
     unknown = pipeline.unknown_words(text)
     if unknown:
         print(
             f"Warning: this model does not know these words and leaves them out: {', '.join(unknown)}", file=sys.stderr
         )
-    requests = [request.model_copy(update={"seed": start + index}) for index in range(count)]
-    told = [""] * count
-    with tqdm(total=count * request.steps, unit="step", disable=None, leave=False) as bar:
-        for index, video, seconds in render_all(pipeline, requests, workers, bar.update):
-            receipt = Receipt.of(wanted[index].clip, video, requests[index], pipeline, seconds)
-            _write(wanted[index], video, receipt, force)
-            told[index] = f"{len(video)} frames of {width}x{height}, seed {start + index}, {seconds:.1f} s"
-    for each, note in zip(wanted, told, strict=True):
-        print(f"{each.clip}: {note}")
-        for path in each.beside():
+    firsts = range(start, start + count * per_clip, per_clip)
+    clips = [[request.model_copy(update={"seed": one}) for one in range(low, low + per_clip)] for low in firsts]
+    told, missed = [""] * count, list[int]()
+    with tqdm(total=count * per_clip * request.steps, unit="step", disable=None, leave=False) as bar:
+        for index, clip in kept(pipeline, clips, condition, workers, bar.update):
+            files, seed, choice = wanted[index], clip.request.seed, clip.choice
+            receipt = Receipt.of(files.clip, clip.video, clip.request, pipeline, clip.seconds, choice)
+            _write(files, clip.video, receipt, force)
+            of = f" of {choice.tries[0].seed} to {choice.tries[-1].seed}" if choice else ""
+            told[index] = f"{len(clip.video)} frames of {width}x{height}, seed {seed}{of}, {clip.seconds:.1f} s"
+            if choice is not None and choice.met is False:
+                missed.append(index)
+    for files, note in zip(wanted, told, strict=True):
+        print(f"{files.clip}: {note}")
+        for path in files.beside():
             print(path)
+    for index in missed:
+        print(f"{wanted[index].clip}: none of {per_clip} tries has {condition}; the best is kept", file=sys.stderr)
+    if missed:
+        raise Exit(1)
+
+
+def _choosing(
+    best_of: int | None, until: str | None, tries: int | None, *, first: str | None, last: str | None
+) -> tuple["Condition | None", int]:
+    """The condition, if there is one, and how many tries each clip has at most."""
+    if best_of is not None and until is not None:
+        raise ValueError(f"got --best-of {best_of} and --until {ask.shown(until)}; give one of them")
+    if until is None:
+        if tries is not None:
+            raise ValueError(f"got --tries {tries} without --until; give a condition, or --best-of {tries}")
+        return None, best_of or 1
+
+    from pixeldance.metrics.choose import NEEDS, condition
+
+    asked = condition(until)
+    for name, _, _ in asked.parts:
+        need = NEEDS.get(name)
+        if need is not None and {"first": first, "last": last}[need] is None:
+            raise ValueError(f"got --until {asked}, and {name} is only read where a frame is asked for: give --{need}")
+    return asked, tries or TRIES
 
 
 def _write(files: ask.Files, video: "np.ndarray", receipt: "Receipt", force: bool) -> None:

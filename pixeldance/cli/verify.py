@@ -9,6 +9,9 @@ from typer import Argument, Exit, Option
 def verify(
     receipt: Annotated[Path, Argument(metavar="RECEIPT", help="The .json beside a clip.")],
     model: Annotated[str | None, Option(metavar="DIR", help="A checkpoint; the one that the receipt names.")] = None,
+    lora: Annotated[
+        list[str] | None, Option(metavar="DIR", help="Where its LoRAs are now, in its order; where the receipt says.")
+    ] = None,
 ) -> None:
     """Render a clip again from its receipt, and compare.
 
@@ -25,9 +28,21 @@ def verify(
     folder = Path(model or read.model.folder or SHIPPED)
     if model is None and not folder.exists():
         raise ValueError(f"{receipt} names the model {folder}, which is not here; say where it is with --model DIR")
+    folders = [each.folder for each in read.model.loras]
+    gone = [each for each in folders if not Path(each).exists()]
+    if gone and not lora:
+        raise ValueError(f"{receipt} names the LoRA {gone[0]}, which is not here; say where all are with --lora DIR")
+    if lora and len(lora) != len(folders):
+        raise ValueError(
+            f"got {len(lora)} --lora; wanted where these of the receipt are now, in their order: "
+            f"{', '.join(folders) or 'it has none'}"
+        )
     torch.set_num_threads(read.threads)
+    pipeline = load(folder)
+    for index, (then, place) in enumerate(zip(read.model.loras, lora or folders, strict=True)):
+        pipeline.load_lora_weights(place, str(index), then.scale, any_base=True)  # the verdict compares their hashes
     with tqdm(total=read.request.steps, unit="step", disable=None, leave=False) as bar:
-        verdict = verdict_on(receipt, load(folder), lambda *_: bar.update())
+        verdict = verdict_on(receipt, pipeline, lambda *_: bar.update())
     print("\n".join(verdict.report))
     print("verified" if verdict.same else "NOT verified")
     raise Exit(0 if verdict.same else 1)

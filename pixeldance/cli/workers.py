@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from pixeldance.adapter import Applied
     from pixeldance.pipeline import Pipeline
     from pixeldance.receipt import Request
 
@@ -28,8 +29,8 @@ def render_all(
 ) -> Iterator[Rendered]:
     """Each request rendered, as they get done.
 
-    Workers load the pipeline's folder and compute with as many threads as this process does. Raises what rendering
-    raises, and ChildProcessError for a worker that was ended from outside.
+    Workers load the pipeline's folder and LoRAs, and compute with as many threads as this process does. Raises what
+    rendering raises, and ChildProcessError for a worker that was ended from outside.
     """
     import torch
 
@@ -44,7 +45,7 @@ def render_all(
         waiting: dict[Any, int] = {}
         for share in shares:
             here, there = context.Pipe(duplex=False)
-            arguments = (there, pipeline.folder, torch.get_num_threads(), share)
+            arguments = (there, pipeline.folder, pipeline.loras, torch.get_num_threads(), share)
             process = context.Process(target=_work, args=arguments, daemon=True)
             _start(process)
             stack.callback(process.kill)
@@ -82,7 +83,9 @@ def _start(process: BaseProcess) -> None:
         signal.signal(signal.SIGINT, ours)
 
 
-def _work(sender: Any, folder: "Path | None", threads: int, jobs: list[tuple[int, "Request"]]) -> None:
+def _work(
+    sender: Any, folder: "Path | None", loras: dict[str, "Applied"], threads: int, jobs: list[tuple[int, "Request"]]
+) -> None:
     import torch
 
     from pixeldance.pipeline import load
@@ -90,6 +93,8 @@ def _work(sender: Any, folder: "Path | None", threads: int, jobs: list[tuple[int
     torch.set_num_threads(threads)
     try:
         pipeline = load(folder)
+        for name, each in loras.items():
+            pipeline.load_lora_weights(each.folder, name, each.scale, any_base=True)  # checked where we were started
         for job in jobs:
             sender.send(_rendered(pipeline, *job, lambda: sender.send(None)))
     except BrokenPipeError:  # nobody waits for us any more
