@@ -6,7 +6,7 @@ Expected:  fewer faults a clip and less strain of the worst reading, both beyond
            what the meter does not read (motion told right, landing by the oracle) no worse
 Obtained:  results/best_of.json, 40 requests: faults a clip 0.375 to 0.300 (difference -0.175 to 0.000: undecided),
            strain of the worst reading 1.05 to 0.93 (-0.20 to -0.05: less); exact motion 62.5 to 57.5 % (-17.5 to +7.5
-           points: undecided), landing 0.54 to 0.55 px. So the meter gets what it reads; nothing else is shown to improve
+           points: undecided), landing 0.54 to 0.55 px. So the meter gets what it reads; nothing else is seen to improve
 
 Requests are held-out toybox captions with their first and last frames, tau = 1. The meter chose, so that its own
 readings get better is the least to expect; the oracle's figures were not chosen by.

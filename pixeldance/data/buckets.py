@@ -1,14 +1,10 @@
-"""Which size a clip is brought to: of a few, the one nearest to its own shape, so that little is cut off.
-
-Batches hold one size. `batches` forms them from an epoch's order and the bucket of each clip, both known before
-anything is decoded: which clips meet in which step stays a function of the seed and the number of the step alone.
-"""
+"""Which size a clip is brought to: of a few, the one nearest to its own shape, so that little is cut off."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 
 from pixeldance.data.decode import Shown
 from pixeldance.image import fit
@@ -35,24 +31,3 @@ class Buckets:
         side. Nothing shown is stretched; pixels that are not square become so."""
         size = self.sizes[self.nearest(shown.size)]
         return np.stack([fit(f, size=size, rule="crop", pixel_aspect=shown.pixel_aspect) for f in shown.frames])
-
-
-def batches(
-    order: Int[np.ndarray, " n"], buckets: Int[np.ndarray, " all"], batch: int
-) -> Int[np.ndarray, "steps batch"]:
-    """The clips of each step of an epoch, every step of one bucket.
-
-    order: the epoch's order of clips. buckets: the bucket of each clip, by its number. Clips wait in the order in which
-    they come until `batch` of one bucket have gathered; that is a step. What is left over at the end, fewer than
-    `batch` of each bucket, is left out of this epoch.
-    """
-    if batch < 1:
-        raise ValueError(f"got batches of {batch}; wanted 1 or more")
-    found, ends = [np.empty((0, batch), order.dtype)], [np.empty(0, np.int64)]
-    of_each = buckets[order]
-    for bucket in np.unique(of_each):
-        places = np.flatnonzero(of_each == bucket)
-        full = places[: len(places) // batch * batch].reshape(-1, batch)
-        found.append(order[full])
-        ends.append(full[:, -1])
-    return np.concatenate(found)[np.argsort(np.concatenate(ends), kind="stable")]

@@ -26,7 +26,7 @@ def encode(
     if len(shapes) > 1:
         raise ValueError(
             f"got clips of shapes {sorted(map(tuple, shapes))} in one batch; wanted one: have the source give one "
-            "length and size, or sizes in buckets"
+            "length and one size"
         )
     return [each if isinstance(each, Example) else _encoded(codec, each, device) for each in clips]
 

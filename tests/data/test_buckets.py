@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pixeldance.data.buckets import Buckets, batches
+from pixeldance.data.buckets import Buckets
 from pixeldance.data.decode import Shown
 
 SIZES = Buckets(sizes=((64, 64), (48, 80), (80, 48)))
@@ -43,22 +41,3 @@ def test_frames_of_the_size_wanted_are_left_alone() -> None:
 def test_impossible_sizes_are_refused(sizes: tuple) -> None:
     with pytest.raises(ValueError, match="wanted one or more different"):
         Buckets(sizes=sizes)
-
-
-@given(buckets=st.lists(st.integers(0, 3), max_size=60), batch=st.integers(1, 5), seed=st.integers(0, 100))
-def test_batches_hold_one_bucket_and_each_clip_once(buckets: list[int], batch: int, seed: int) -> None:
-    of_each = np.array(buckets, np.int64)
-    order = np.random.default_rng(seed).permutation(len(buckets)).astype(np.int64)
-    steps = batches(order, of_each, batch)
-    assert all(len(set(of_each[step])) == 1 for step in steps)
-    assert len(set(steps.ravel())) == steps.size
-    left = np.bincount(of_each, minlength=4) - np.bincount(of_each[steps.ravel()], minlength=4)
-    assert all(left < batch)
-    # The same as what happens when clips arrive one by one.
-    waiting: dict[int, list[int]] = {}
-    expected = []
-    for clip in order:
-        waiting.setdefault(int(of_each[clip]), []).append(int(clip))
-        if len(waiting[of_each[clip]]) == batch:
-            expected.append(waiting.pop(int(of_each[clip])))
-    assert steps.tolist() == expected
