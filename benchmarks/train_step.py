@@ -40,16 +40,23 @@ def ours(checkpointing: bool = False) -> tuple[nn.Module, Callable[[], Tensor]]:
     return net, lambda: net(x, level, tokens=tokens)
 
 
-def theirs() -> tuple[nn.Module, Callable[[], Tensor]]:
-    """diffusers' network, in the memory order of its own pipelines, and its forward pass."""
+def unet3d(channels: int, widths: tuple[int, ...], text: int, head_width: int, **settings: Any) -> nn.Module:
+    """diffusers' network, with heads that are `head_width` wide on all levels, as ours are."""
     from diffusers import UNet3DConditionModel
 
     # attention_head_dim is the number of heads here, and the same one on all levels: heads of one channel where there
-    # are 64. Ours are HEAD_WIDTH wide on all levels, which is also faster.
-    net = UNet3DConditionModel(block_out_channels=WIDTHS, cross_attention_dim=TEXT, attention_head_dim=8).eval()
+    # are 64. Ours are equally wide on all levels, which is also faster.
+    settings = {"attention_head_dim": 8, "in_channels": channels, **settings}
+    net = UNet3DConditionModel(block_out_channels=widths, cross_attention_dim=text, **settings).eval()
     for layer in net.modules():
         if type(layer).__name__ == "Attention":
-            layer.heads, layer.scale = layer.to_q.out_features // HEAD_WIDTH, HEAD_WIDTH**-0.5
+            layer.heads, layer.scale = layer.to_q.out_features // head_width, head_width**-0.5
+    return net
+
+
+def theirs() -> tuple[nn.Module, Callable[[], Tensor]]:
+    """diffusers' network, in the memory order of its own pipelines, and its forward pass."""
+    net = unet3d(CHANNELS, WIDTHS, TEXT, HEAD_WIDTH)
     x = torch.randn(1, CHANNELS, FRAMES, SIZE, SIZE)
     level, tokens = torch.tensor([500.0]), torch.randn(1, WORDS, TEXT)
     return net, lambda: net(x, level, tokens).sample

@@ -1,13 +1,9 @@
 """The shipped model: PixelDance on the toybox, 16 frames of 64 x 64 pixels.
 
-Command:   python experiments/small_pixeldance.py --threads 1 --steps 1650 --cooldown 500
-           (again to continue; --ship DIR writes the newest checkpoint in half precision)
-Cost:      40 minutes on one core of an AMD EPYC (Zen 3), 1.4 s a step, other work on the second core
-Expected:  a last frame that is followed; crisp moving objects only after some 10^5 to 10^6 clips (this run sees 5,800)
-Obtained:  results/small_pixeldance.json, 200 held-out captions: first frame 38.2 dB; from text and first frame
-           direction 6 %, kind of motion 22 %; with the last frame exact motion 62.5 %, landing 0.31 px (97 % under
-           4 px), object whole in 40 % of the frames; 2.3 s a clip. Run in two parts, the second from step 1113 on,
-           by a loop that read the same clips in blocks of 512; this command has not been run again from the start.
+Command:   python experiments/small_pixeldance.py --stage base --threads 1; python experiments/small_text.py
+           python experiments/small_pixeldance.py --threads 1 --steps N --cooldown M   (again to continue)
+           python experiments/small_pixeldance.py --ship DIR   (the newest checkpoint in half precision)
+PLACEHOLDER
 """
 
 import argparse
@@ -17,41 +13,72 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from pixeldance import checkpoint
 from pixeldance.codec import PCA, fit_pca, from_pixels
 from pixeldance.data.toybox import ONE_OBJECT, World, clip
 from pixeldance.data.toybox.source import Toybox
 from pixeldance.data.toybox.world import DIRECTIONS, MOTIONS
-from pixeldance.metrics import toybox
 from pixeldance.system import Parts
 from pixeldance.systems import SMALL_PIXELDANCE
+from pixeldance.training.levels import Noisier
 from pixeldance.training.loop import Training, latest, train
 from pixeldance.training.objective import Objective, Weight
+from pixeldance.training.schedule import Ema
 
 # Directions are what a director asks for first: drawn twice as often as the other motions.
 WORLD = replace(ONE_OBJECT, motions=(*MOTIONS, *DIRECTIONS))
 
 
-def config() -> Training:
+def base() -> Training:
+    """First: all parts, in small batches. It learns to keep the ground and to follow both frames."""
     return Training(
-        system=SMALL_PIXELDANCE,
+        system=replace(SMALL_PIXELDANCE, net=replace(SMALL_PIXELDANCE.net, locate=False), trained=("text", "net")),
         prepare=fit_codec,
         data=partial(Toybox, world=WORLD),
         images=partial(Toybox, world=WORLD, frames=1),
         objective=Objective(weight=Weight(cap=4.0, floor=1.0, focus=4.0), drop_last=0.35),
         batch=4,
         image_batch=24,
-        steps=40_000,
+        steps=1_650,
         optimiser="muon",
         rate=0.015,
-        cooldown=0,
+        cooldown=500,
         save_minutes=3.0,
         workers=1,
         sample_every=500,
-        evaluate_every=2_000,
-        evaluate=partial(toybox.evaluate, n=20),
     )
+
+
+def config() -> Training:
+    """Then: the text encoder of small_text.py, frozen; larger batches, more noise, half of the clips without a last
+    frame, and the question where the object is. It learns to read the text."""
+    return replace(
+        base(),
+        system=SMALL_PIXELDANCE,
+        prepare=partial(begin, base=Path("runs/small_base"), text=Path("runs/small_text.safetensors")),
+        data=partial(Toybox, world=WORLD, first=10_000_000),
+        images=partial(Toybox, world=WORLD, frames=1, first=10_000_000),
+        objective=replace(base().objective, levels=Noisier(power=4.0), drop_last=0.5, locate=0.5),
+        batch=16,
+        image_batch=64,
+        steps=40_000,
+        warmup=10,
+        cooldown=0,
+        ema=Ema(limit=0.98),
+    )
+
+
+def begin(parts: Parts, base: Path, text: Path) -> None:
+    """Codec and network of the newest checkpoint in the folder `base`, the text encoder of the file `text`."""
+    newest = latest(base)
+    if newest is None:
+        raise ValueError(f"got no checkpoint in {base}; train it first: --stage base --out {base}")
+    begun = checkpoint.load(newest)
+    parts.codec.load_state_dict(begun.codec.state_dict())
+    parts.net.load_state_dict(parts.net.state_dict() | begun.net.state_dict())  # the place head is new
+    parts.text.load_state_dict(load_file(text))
 
 
 def fit_codec(parts: Parts) -> None:
@@ -61,22 +88,28 @@ def fit_codec(parts: Parts) -> None:
     fit_pca(parts.codec.net, from_pixels(np.concatenate(frames)))
 
 
+STAGES = {"base": base, "full": config}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    run = config()
-    parser.add_argument("--out", type=Path, default=Path("runs/small_pixeldance"))
-    parser.add_argument("--steps", type=int, default=run.steps)
-    parser.add_argument("--cooldown", type=int, default=run.cooldown, help="so many of the last steps fall to rate 0")
+    parser.add_argument("--stage", choices=STAGES, default="full")
+    parser.add_argument("--out", type=Path, help="the run's folder; runs/small_STAGE if not given")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--cooldown", type=int, help="so many of the last steps fall to rate 0")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--ship", type=Path, help="write the newest checkpoint here in half precision, and stop")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    out = arguments.out or Path(f"runs/small_{arguments.stage}")
     if arguments.ship is None:
-        train(replace(run, steps=arguments.steps, cooldown=arguments.cooldown), arguments.out)
+        run = STAGES[arguments.stage]()
+        asked = {name: getattr(arguments, name) for name in ("steps", "cooldown")}
+        train(replace(run, **{name: value for name, value in asked.items() if value is not None}), out)
         return
-    newest = latest(arguments.out)
+    newest = latest(out)
     if newest is None:
-        raise ValueError(f"got no checkpoint in {arguments.out}; train first")
+        raise ValueError(f"got no checkpoint in {out}; train first")
     about = {"steps": checkpoint.read_config(newest)["about"]["steps"], "experiment": "experiments/small_pixeldance.py"}
     checkpoint.save(arguments.ship, checkpoint.load(newest), torch.float16, about=about)
 

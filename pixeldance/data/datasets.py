@@ -8,11 +8,10 @@ from pixeldance.data import latents
 from pixeldance.data.buckets import Buckets
 from pixeldance.data.layouts import Asked, Layout, check, files, folders, runs, sentences, sequences, table
 from pixeldance.data.shards import ShardItems, Shards, brace_expanded
-from pixeldance.data.source import Source
+from pixeldance.data.source import Size, Source
 from pixeldance.data.ucf101 import PROMPTS
 from pixeldance.data.videos import PICTURES, Joined, Take, Videos
 
-Size = tuple[int, int]
 Sizes = Size | tuple[Size, ...]
 
 KTH_ACTIONS = {
@@ -45,7 +44,8 @@ LAYOUTS: dict[str, Layout] = {
         endings=PICTURES,
         note="LAION as img2dataset fetches it with output_format=files: 00000/000000000.jpg, .txt and .json with "
         "url, caption, key, status, width, height (github.com/rom1504/img2dataset, README). Its tar files are "
-        "webdataset:. Clips of one frame.",
+        "webdataset:. 00000.parquet beside a folder or tar file repeats these .json, downloads that failed included "
+        "(img2dataset/writer.py), and is not read. Clips of one frame.",
     ),
     "webvid": Layout(
         list=table,
@@ -142,9 +142,13 @@ LAYOUTS: dict[str, Layout] = {
         splits=("train", "test"),
         videos=("{split}/*.mp4", "{split}/*"),
         text="a person practises tai chi",
-        note="Taichi-HD (NeurIPS 2019, first order motion model) as its data/taichi-loading/load_videos.py leaves it: "
-        "train/ID#000123#000456.mp4, a file, or with --format .png a folder of that name with 0000000.png; rates of "
-        "the folders are those of the films (column fps of taichi-metadata.csv). The text is ours.",
+        table=("taichi-metadata*.csv",),
+        lengths="{video_id}#{start:0>6}#{end:0>6}.mp4",
+        note="Taichi-HD (NeurIPS 2019, first order motion model) as data/taichi-loading/load_videos.py of "
+        "github.com/AliaksandrSiarohin/first-order-model leaves it: train/ID#000123#000456.mp4, a folder of that name "
+        "with 0000000.png, whose rate follows from its taichi-metadata.csv (video_id, start, end, fps), to be put "
+        "beside train/ and test/; or, with --format .mp4, a file, which imageio writes at 10 a second whatever the "
+        "film's rate was: the folders have the right times. The text is ours.",
     ),
     "bair": Layout(
         list=folders,
@@ -230,9 +234,12 @@ def _open(spec: str, frames: int | None, fps: float | None, sizes: tuple[Size, .
     buckets = Buckets() if sizes is None else Buckets(sizes=sizes)
     take = Take(frames=16 if frames is None else frames, fps=4.0 if fps is None else fps, buckets=buckets)
     if name == "webdataset":
-        return Videos(ShardItems(Shards(shard_paths(where)), asked.text), take)
+        paths = shard_paths(where)
+        return Videos(ShardItems(Shards(paths), asked.text), take, paths[0].parent)
     check(name, LAYOUTS[name], asked)
-    return Videos(LAYOUTS[name].list(LAYOUTS[name], Path(where), asked), take)
+    root = Path(where)
+    items = LAYOUTS[name].list(LAYOUTS[name], root, asked)
+    return Videos(items, take, root if root.is_dir() else root.parent)
 
 
 def _several(size: Sizes) -> tuple[Size, ...]:

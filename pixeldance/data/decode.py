@@ -4,6 +4,7 @@ What is shown at time t is the last picture whose time is at or before t, as a p
 rate is steady or not. Decoding begins at the key frame before the start, and only the pictures shown become RGB.
 """
 
+import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import ExifTags
 
-from pixeldance.data.source import Unreadable
-from pixeldance.image import MAX_PIXELS, read_image
+from pixeldance.data.source import Size, Unreadable
+from pixeldance.image import IMAGE_FORMATS, MAX_PIXELS, open_image, read_image
 from pixeldance.video_read import open_container, upright
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 REORDERED = 17
 """So many packets hold the picture that is shown first: decoders reorder 16 at most (H.264, annex A)."""
+
+TURNED = (5, 6, 7, 8)
+"""The EXIF orientations in which a picture lies on its side."""
 
 Span = tuple[float, float]
 """Where a clip lies in its video: from, to, in seconds."""
@@ -114,6 +119,30 @@ def facts(source: Path | bytes, container: str) -> Facts:
         first = _pictures_at(opened, stream, [extent.first], extent)
         shown = _shown(first, float(stream.sample_aspect_ratio or 1))
         return Facts(seconds=float(extent.length * _time_base(stream)), size=shown.size)
+
+
+def seen_size(source: Path | bytes, container: str) -> Size:
+    """(height, width) of a video as it is seen, from its first picture. Raises Unreadable."""
+    import av
+
+    with _opened(source, container) as (opened, stream):
+        try:
+            first = next(picture for picture in opened.decode(stream) if not picture.is_corrupt)
+        except (av.FFmpegError, StopIteration) as error:
+            raise Unreadable("damaged: it has no picture that can be decoded") from error
+        return _shown([first], float(stream.sample_aspect_ratio or 1)).size
+
+
+def picture_size(source: Path | bytes) -> Size:
+    """(height, width) of a picture as it is seen, upright, from its header. Raises Unreadable."""
+    _check_there(source)
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            image = open_image(file, "the picture", formats=IMAGE_FORMATS)
+            lying = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+            return image.size if lying else image.size[::-1]
+    except (ValueError, OSError, SyntaxError) as error:
+        raise Unreadable(f"damaged: {error}") from error
 
 
 def decode_through(source: Path | bytes, container: str) -> int:

@@ -33,15 +33,16 @@ def encode(
 
 def _first(clip: Clip | Example) -> Clip | Example:
     if isinstance(clip, Example):
-        return replace(clip, latents=clip.latents[:1], focus=None if clip.focus is None else clip.focus[:1])
-    return replace(clip, video=clip.video[:1], focus=None if clip.focus is None else clip.focus[:1])
+        return replace(clip, latents=clip.latents[:1], focus=None if clip.focus is None else clip.focus[:1], drawn=None)
+    return replace(clip, video=clip.video[:1], focus=None if clip.focus is None else clip.focus[:1], drawn=None)
 
 
 def _encoded(codec: Codec, clip: Clip, device: torch.device | str) -> Example:
     """One at a time, so that the bytes do not depend on the neighbours; the codec takes frames together anyway."""
     latents = codec.encode(from_pixels(clip.video)[None].to(device))[0]
     focus = None if clip.focus is None else _pooled(clip.focus, codec.factor)
-    return Example(text=clip.text, latents=latents, fps=clip.fps, size=clip.video.shape[1:3], focus=focus)
+    drawn = None if clip.drawn is None else codec.encode(from_pixels(clip.drawn[None])[None].to(device))[0, 0]
+    return Example(text=clip.text, latents=latents, fps=clip.fps, size=clip.video.shape[1:3], focus=focus, drawn=drawn)
 
 
 def _pooled(focus: Bool[np.ndarray, "f y x"], factor: int) -> Float[Tensor, "f h w"]:

@@ -32,7 +32,7 @@ from pixeldance.data.clip import Clip, Example
 from pixeldance.data.encode import encode
 from pixeldance.data.parallel import mapped
 from pixeldance.data.shards import Members, Shards, about_of, write_shard
-from pixeldance.data.source import Source, Unreadable
+from pixeldance.data.source import Size, Source, Unreadable
 from pixeldance.data.videos import Joined
 
 VERSION = 1
@@ -85,6 +85,26 @@ class Latents:
 
     def __init__(self, folder: Path, encoding: Encoding, shards: Shards) -> None:
         self.folder, self.encoding, self.shards = folder, encoding, shards
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        return self.encoding.sizes
+
+    @property
+    def home(self) -> Path:
+        return self.folder
+
+    def seen(self, index: int) -> Size:
+        """The size in pixels of what was encoded. Raises Unreadable."""
+        _, members = self.shards.members(index, ("json",))
+        try:
+            height, width = about_of(members)["size"]
+        except (KeyError, ValueError, TypeError) as error:
+            raise Unreadable(f"damaged: not the latents of a clip ({error})") from error
+        return height, width
+
+    def stamp(self) -> str:
+        return self.shards.stamp()
 
     @classmethod
     def opened(

@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pixeldance.data.shards import about_of, seconds
-from pixeldance.data.source import Unreadable
+from pixeldance.data.source import Size, Unreadable
 from pixeldance.data.tables import Row, Table
-from pixeldance.data.videos import PICTURES, Chained, Item, Items, Listed
+from pixeldance.data.videos import PICTURES, Chained, Item, Items, Listed, digest
 from pixeldance.video_read import CONTAINERS, number_order
 
 
@@ -41,7 +42,8 @@ class Layout:
     span: the column or columns with the beginning and the end of a clip. column: that of the text.
     members: the file that lists a split, a name first in each line. groups: what a split is called or made of there.
     text: one for all clips; texts: one for each word that `named`, a regular expression, finds in a clip's path.
-    beside: the text lies beside the file, as .txt or .json. endings: of files. rate: pictures a second.
+    beside: the text lies beside the file, as .txt or .json. endings: of files. rate: pictures a second. lengths: for
+    folders of pictures, what a row of `table`, with start and end in frames at fps, calls the folder of its clip.
     """
 
     list: "Callable[[Layout, Path, Asked], Items]"
@@ -62,6 +64,7 @@ class Layout:
     beside: bool = False
     endings: tuple[str, ...] = tuple(CONTAINERS)
     rate: float | None = None
+    lengths: str = ""
 
 
 def files(layout: Layout, root: Path, asked: Asked) -> Items:
@@ -79,10 +82,15 @@ def folders(layout: Layout, root: Path, asked: Asked) -> Items:
     members = _members(layout, root, asked.split)
     paths = [path for _, path in _found(layout, root, asked.split, layout.videos)]
     folders = [path for path in paths if path.is_dir() and _pictures(path, most=1)]
-    if folders and not (asked.rate or layout.rate):
-        raise ValueError(f"{folders[0]} holds pictures, and no rate is published; say how many make a second: ?rate=25")
+    lengths = _lengths(layout, root)
+    rateless = [] if asked.rate or layout.rate else [path for path in folders if path.name not in lengths]
+    if rateless:
+        wanted = f", and {layout.table[0]} beside the splits is not there or lacks it" if layout.lengths else ""
+        raise ValueError(
+            f"{rateless[0]} holds pictures, and no rate is published{wanted}; say how many make a second: ?rate=25"
+        )
     kept = folders + [path for path in paths if path.is_file() and path.suffix.lower() in layout.endings]
-    return Paths(layout, sorted(path for path in kept if members is None or path.name in members), asked)
+    return Paths(layout, sorted(path for path in kept if members is None or path.name in members), asked, lengths)
 
 
 def runs(layout: Layout, root: Path, asked: Asked) -> Items:
@@ -157,16 +165,24 @@ def sequences(layout: Layout, root: Path, asked: Asked) -> Items:
 
 
 class Paths:
-    """Files, or folders of pictures, as items."""
+    """Files, or folders of pictures, as items. lengths: in seconds, of folders by name."""
 
-    def __init__(self, layout: Layout, paths: list[Path], asked: Asked) -> None:
-        self.layout, self.paths, self.asked = layout, paths, asked
+    def __init__(
+        self, layout: Layout, paths: list[Path], asked: Asked, lengths: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        self.layout, self.paths, self.asked, self.lengths = layout, paths, asked, lengths
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def name(self, number: int) -> str:
         return str(self.paths[number])
+
+    def stated(self, number: int) -> Size | None:
+        return None
+
+    def stamp(self) -> str:
+        return digest(map(str, self.paths))
 
     def item(self, number: int) -> Item:
         path, texts = self.paths[number], _texts(self.layout, self.paths[number], self.asked)
@@ -175,7 +191,8 @@ class Paths:
         pictures = tuple(sorted(_pictures(path), key=number_order))
         if not pictures:
             raise Unreadable("empty: the folder holds no pictures")
-        return Item(name=str(path), media=pictures, texts=texts, rate=self.asked.rate or self.layout.rate or 1)
+        rate = self.asked.rate or self.layout.rate or len(pictures) / self.lengths[path.name]
+        return Item(name=str(path), media=pictures, texts=texts, rate=rate)
 
 
 class Rows:
@@ -192,6 +209,12 @@ class Rows:
             return self.item(number).name
         except Unreadable:
             return f"{self.table.path}, row {number + 1}"
+
+    def stated(self, number: int) -> Size | None:
+        return None
+
+    def stamp(self) -> str:
+        return digest([self.table.stamp(), str(self.root.absolute()), self.split])
 
     def item(self, number: int) -> Item:
         layout, row = self.layout, self.table[number]
@@ -245,6 +268,22 @@ def _members(layout: Layout, root: Path, split: str) -> set[str] | None:
     if not path.is_file():
         raise ValueError(f"there is no {path}, the list of the split {split}; it is a part of the set")
     return {line.split()[0] for line in path.read_text().splitlines() if line.strip()}
+
+
+def _lengths(layout: Layout, root: Path) -> dict[str, float]:
+    """How long the clips of a table last, in seconds, by the names of their folders; {} where there is no table.
+
+    So many pictures in so much time is their rate, also where they were taken from a copy of the film at another one.
+    """
+    found = dict[str, float]()
+    for path in sorted(root.glob(layout.table[0])) if layout.lengths else ():
+        for number, row in enumerate(Table(path)):
+            try:
+                length = (float(row["end"]) - float(row["start"])) / float(row["fps"])
+                found[layout.lengths.format(**row)] = length
+            except (KeyError, ValueError, ZeroDivisionError) as error:
+                raise ValueError(f"{path}, row {number + 1}: lacks or spoils a column ({error})") from None
+    return {name: length for name, length in found.items() if length > 0}
 
 
 def _existing(templates: tuple[str, ...], root: Path, row: Row) -> Path:

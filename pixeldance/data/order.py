@@ -6,6 +6,7 @@ microseconds and without memory, be there forty clips or four hundred million.
 """
 
 import sys
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -39,6 +40,42 @@ class Order:
             raise ValueError(f"got position {position} of a stream; wanted 0 or more")
         epoch, place = divmod(position, self.count)
         return epoch, place if self.count == ENDLESS else _shuffled(place, self.count, self.seed, epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """The endless stream of batches over kinds of clip, of which there are `counts`, every batch of one kind.
+
+    Epoch e has floor((e + 1) n / batch) - floor(e n / batch) batches of a kind with n clips, in a permutation of its
+    own. So each kind comes as often as it has clips, however few, and what is left over in an epoch is not lost.
+    """
+
+    counts: tuple[int, ...]
+    batch: int
+    seed: int
+
+    def at(self, number: int) -> tuple[int, int]:
+        """(kind, number among the batches of this kind) of batch `number`, all from 0."""
+        # Before epoch e there are between e n / batch - (number of kinds) and e n / batch of them, n being all clips.
+        everything = sum(self.counts)
+        least, most = (each * self.batch // everything for each in (number, number + len(self.counts)))
+        epoch = least - 1 + bisect_right(range(least, most + 2), number, key=lambda e: sum(self._before(e)))
+        before, behind = self._before(epoch), self._before(epoch + 1)
+        place = _shuffled(number - sum(before), sum(behind) - sum(before), self.seed, epoch)
+        for kind, (first, end) in enumerate(zip(before, behind, strict=True)):
+            if place < end - first:
+                return kind, first + place
+            place -= end - first
+        raise AssertionError("a place lies within its epoch")
+
+    def _before(self, epoch: int) -> list[int]:
+        """How many batches of each kind there are before an epoch."""
+        return [epoch * count // self.batch for count in self.counts]
+
+
+def seed_of(seed: int, kind: int) -> int:
+    """A seed of its own for each kind of clip of a stream with `seed`."""
+    return _mixed(_mixed(seed) + 1 + kind)
 
 
 def share(batch: int, part: int, parts: int) -> range:

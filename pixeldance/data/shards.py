@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from pixeldance.atomic import atomic_file
-from pixeldance.data.source import Unreadable
-from pixeldance.data.videos import PICTURES, Item, placed
+from pixeldance.data.source import Size, Unreadable
+from pixeldance.data.videos import PICTURES, Item, digest, placed
 from pixeldance.video_read import CONTAINERS
 
 MEDIA = (".safetensors", *CONTAINERS, *PICTURES)
@@ -51,16 +51,20 @@ class Shards:
         path, row = self._row(number)
         return f"{path}/{row['key'].decode()}"
 
-    def members(self, number: int) -> tuple[str, dict[str, bytes]]:
-        """The ending of a sample's medium ("" where it has none) and the bytes of its members, by PARTS."""
+    def members(self, number: int, parts: tuple[str, ...] = PARTS) -> tuple[str, dict[str, bytes]]:
+        """The ending of a sample's medium ("" where it has none) and the bytes of those of its members in `parts`."""
         path, row = self._row(number)
         with open(path, "rb") as file:
             found = {}
-            for part in PARTS:
+            for part in parts:
                 if row[f"{part}_size"] >= 0:
                     file.seek(int(row[f"{part}_at"]))
                     found[part] = file.read(int(row[f"{part}_size"]))
         return ("" if row["ending"] < 0 else MEDIA[row["ending"]]), found
+
+    def stamp(self) -> str:
+        """What the samples were found in."""
+        return digest(f"{path} {size} {mtime}" for path, size, mtime in self.stamps)
 
     def _row(self, number: int) -> tuple[Path, Any]:
         shard, place = placed(self.ends, number)
@@ -81,6 +85,14 @@ class ShardItems:
     def name(self, number: int) -> str:
         return self.shards.name(number)
 
+    def stated(self, number: int) -> Size | None:
+        ending, members = self.shards.members(number, ("json",))
+        # That of a video may be the size that it had before it was cut and scaled.
+        return stated_size(about_of(members)) if ending in PICTURES else None
+
+    def stamp(self) -> str:
+        return self.shards.stamp()
+
     def item(self, number: int) -> Item:
         """Raises Unreadable for a sample whose download failed, and for one without a medium or a text."""
         ending, members = self.shards.members(number)
@@ -100,6 +112,14 @@ class ShardItems:
             texts=(str(text if text is not None else self.text),),
             span=_span(name, about),
         )
+
+
+def stated_size(about: Mapping[str, Any]) -> Size | None:
+    """The size that img2dataset notes of a picture as it is stored; None where it is not noted."""
+    height, width = about.get("height"), about.get("width")
+    if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
+        return height, width
+    return None
 
 
 def about_of(members: Members) -> dict[str, Any]:

@@ -1,10 +1,14 @@
 """What training reads from: a numbered set of clips, each a function of its number and of one generator."""
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from pixeldance.data.clip import Clip, Example
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
 
 
 @runtime_checkable
@@ -22,6 +26,29 @@ class Source(Protocol):
 
     def name(self, index: int) -> str:
         """What a person would look for: the file, or the sample in a shard."""
+        ...
+
+
+@runtime_checkable
+class Sized(Source, Protocol):
+    """A source that knows in which sizes its clips come."""
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """All of them; a clip comes in the one nearest in shape (buckets.py). None at all where that is not known."""
+        ...
+
+    @property
+    def home(self) -> Path | None:
+        """The folder where the set lies, in which may be kept what is found out about it."""
+        ...
+
+    def seen(self, index: int) -> Size:
+        """The size of clip `index` before it is fitted, from headers or a first picture. Raises Unreadable."""
+        ...
+
+    def stamp(self) -> str:
+        """What the clips are listed from: another text for another list."""
         ...
 
 

@@ -1,8 +1,8 @@
 """What each training step reads: clips in a global order that depends on neither the number of processes nor workers.
 
-The video batch number v is positions v B .. (v + 1) B - 1 of `Order`; every `image_every`-th step takes a batch of
-images instead, from a stream that counts its own positions. What cannot be read is replaced by another clip, always
-the same one, and reported.
+The video batch number v is positions v B .. (v + 1) B - 1 of `Order`, or where clips come in several sizes, a batch of
+one of them (groups.py); every `image_every`-th step takes a batch of images instead, from a stream that counts its own
+batches. What cannot be read is replaced by another clip, always the same one, and reported.
 """
 
 import signal
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from torch.utils.data import DataLoader, Dataset
 
 from pixeldance.data.clip import Clip, Example
-from pixeldance.data.order import Order, reading_rng, replacement, share
-from pixeldance.data.source import Source, Unreadable
+from pixeldance.data.groups import Alike, Grouped, Grouping
+from pixeldance.data.order import reading_rng, share
+from pixeldance.data.sizes import PATTERN
+from pixeldance.data.source import Size, Source, Unreadable
 
 ATTEMPTS = 100
 """So many unreadable clips in a row are no accident."""
@@ -41,12 +43,15 @@ class Taken:
 class Stream:
     """The readings of a run, step by step.
 
-    clips: the videos. images: clips of one frame; None takes the first frames of the clips. batch, image_batch: of all
-    processes together. image_every: every so manieth step is on images, 0 for none.
+    clips: the videos. images: clips of one frame; None takes the first frames of the clips. groups, image_groups: which
+    of them may share a batch; None for any. batch, image_batch: of all processes together. image_every: every so
+    manieth step is on images, 0 for none.
     """
 
     clips: Source
     images: Source | None = None
+    groups: Grouped | None = None
+    image_groups: Grouped | None = None
     batch: int = 16
     image_batch: int = 64
     image_every: int = 8
@@ -65,22 +70,22 @@ class Stream:
         image, size = self.is_image(step), self.size(step)
         images_before = step // self.image_every if self.image_every else 0
         number = images_before if image else step - images_before
-        source, seed = self._source(image)
-        order = Order(count=len(source), seed=seed)
-        found = [order.at(number * size + place) for place in share(size, part, parts)]
+        _, grouping, seed = self._source(image)
+        found = grouping.batch(number, share(size, part, parts), batch=size, seed=seed)
         return [Ask(image=image, epoch=epoch, index=index) for epoch, index in found]
 
     def read(self, ask: Ask) -> Taken:
         """One reading, or its replacement. Raises ValueError where a hundred replacements cannot be read either."""
-        source, seed = self._source(ask.image)
+        source, grouping, seed = self._source(ask.image)
         index, failed = ask.index, list[tuple[str, str]]()
         while len(failed) < ATTEMPTS:
             try:
                 clip = source.read(index, reading_rng(seed, ask.epoch, index))
+                _check_size(clip, grouping.size(index))
                 return Taken(name=source.name(index), clip=clip, unreadable=tuple(failed))
             except Unreadable as error:
                 failed.append((source.name(index), str(error)))
-                index = replacement(len(source), seed, ask.epoch, ask.index, len(failed))
+                index = grouping.instead(seed, ask.epoch, ask.index, len(failed))
         name, reason = failed[-1]
         raise ValueError(
             f"got {ATTEMPTS} unreadable clips in a row, the last being {name} ({reason}); wanted data that can be "
@@ -107,11 +112,23 @@ class Stream:
         )
         return iter(loader)
 
-    def _source(self, image: bool) -> tuple[Source, int]:
-        """Where images or videos come from, and the seed of their order: one of their own for images."""
-        if image:
-            return self.clips if self.images is None else self.images, 2 * self.seed + 1
-        return self.clips, 2 * self.seed
+    def _source(self, image: bool) -> tuple[Source, Grouping, int]:
+        """Where images or videos come from, what may share a batch, and the seed of their order: one of their own for
+        images."""
+        source, groups = self.clips, self.groups
+        if image and self.images is not None:
+            source, groups = self.images, self.image_groups
+        return source, Alike(len(source)) if groups is None else groups, 2 * self.seed + image
+
+
+def _check_size(clip: Clip | Example, wanted: Size | None) -> None:
+    """Raise Unreadable for a clip that does not fit to its batch."""
+    size = clip.size if isinstance(clip, Example) else clip.video.shape[1:3]
+    if wanted is not None and size != wanted:
+        raise Unreadable(
+            f"changed: it comes as {size}, and is listed for {wanted}; remove {PATTERN} beside the data to list "
+            "the sizes again"
+        )
 
 
 class _Pieces(Dataset[list[Taken]]):

@@ -68,6 +68,11 @@ class Table:
             raise Unreadable(f"damaged: the row has no list named {self.several!r}")
         return {**whole, **clips[number - int(self.ends[line])]}  # counted from the end of the list
 
+    def stamp(self) -> str:
+        """The file that the rows are in, and which state of it."""
+        state = self.path.stat()
+        return f"{self.path.absolute()} {state.st_size} {state.st_mtime_ns}"
+
     def _line(self, number: int) -> Row:
         with open(self.path, "rb") as file:
             file.seek(int(self.places[number]))

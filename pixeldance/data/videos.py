@@ -1,8 +1,9 @@
 """A source of clips from a list of captioned videos: files, folders of pictures, or samples in shards."""
 
+import hashlib
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -12,8 +13,19 @@ import numpy as np
 
 from pixeldance.data.buckets import Buckets
 from pixeldance.data.clip import Clip, Example
-from pixeldance.data.decode import Facts, Shown, Span, decode_clip, decode_pictures, decode_through, facts, still
-from pixeldance.data.source import Source, Unreadable
+from pixeldance.data.decode import (
+    Facts,
+    Shown,
+    Span,
+    decode_clip,
+    decode_pictures,
+    decode_through,
+    facts,
+    picture_size,
+    seen_size,
+    still,
+)
+from pixeldance.data.source import Size, Sized, Source, Unreadable
 from pixeldance.video_read import CONTAINERS
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
@@ -50,6 +62,15 @@ class Items(Protocol):
         """Raises Unreadable for one that cannot be made."""
         ...
 
+    def stated(self, number: int) -> Size | None:
+        """The size that the list itself gives, without the video being opened; None where it gives none. Raises
+        Unreadable."""
+        ...
+
+    def stamp(self) -> str:
+        """What the list was made from: another text for another list."""
+        ...
+
 
 class Listed:
     """Items that are all made already."""
@@ -65,6 +86,12 @@ class Listed:
 
     def item(self, number: int) -> Item:
         return self.items[number]
+
+    def stated(self, number: int) -> Size | None:
+        return None
+
+    def stamp(self) -> str:
+        return digest(item.name for item in self.items)
 
 
 class Chained:
@@ -84,6 +111,13 @@ class Chained:
         which, place = placed(self.ends, number)
         return self.lists[which].item(place)
 
+    def stated(self, number: int) -> Size | None:
+        which, place = placed(self.ends, number)
+        return self.lists[which].stated(place)
+
+    def stamp(self) -> str:
+        return digest(each.stamp() for each in self.lists)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Take:
@@ -99,10 +133,14 @@ class Take:
 
 
 class Videos:
-    """The `Source` of the clips that `take` takes from `items`."""
+    """The `Source` of the clips that `take` takes from `items`. home: the folder where they lie."""
 
-    def __init__(self, items: Items, take: Take) -> None:
-        self.items, self.take = items, take
+    def __init__(self, items: Items, take: Take, home: Path | None = None) -> None:
+        self.items, self.take, self.home = items, take, home
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        return self.take.buckets.sizes
 
     def __len__(self) -> int:
         return len(self.items)
@@ -116,27 +154,42 @@ class Videos:
     def name(self, index: int) -> str:
         return self.items.name(index)
 
-    def facts(self, index: int) -> Facts:
-        """Length and size of the video itself. Raises Unreadable."""
-        return item_facts(self.items.item(index))
+    def seen(self, index: int) -> Size:
+        """The size of clip `index` before it is fitted. Raises Unreadable."""
+        return self.items.stated(index) or item_size(self.items.item(index))
 
-    def bucket(self, index: int) -> int:
-        """The number of the size that clip `index` comes in. Reads no more than the first picture, and nothing where
-        there is one size. Raises Unreadable."""
-        sizes = self.take.buckets.sizes
-        return 0 if len(sizes) == 1 else self.take.buckets.nearest(self.facts(index).size)
+    def stamp(self) -> str:
+        return self.items.stamp()
 
 
 class Joined:
-    """Several sources as one, one after the other. Raises ValueError for one without end that is not the last."""
+    """Several sources as one, one after the other.
+
+    Raises ValueError for one without end that is not the last, and for clips that come in other sizes than the others.
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources, self.ends = sources, list(accumulate(map(len, sources)))
         if self.ends[-1] > sys.maxsize:
             raise ValueError("got a source without end among several; wanted it alone")
+        known = {each.sizes for each in sources if isinstance(each, Sized)}
+        if len(known) > 1:
+            told = " and ".join(map(str, known))
+            raise ValueError(f"got sources whose clips come in the sizes {told}; wanted the same for all")
+        self.sizes = known.pop() if all(isinstance(each, Sized) for each in sources) else ()
+        self.home = next((each.home for each in sources if isinstance(each, Sized)), None)
 
     def __len__(self) -> int:
         return self.ends[-1]
+
+    def seen(self, index: int) -> Size:
+        which, place = placed(self.ends, index)
+        source = self.sources[which]
+        assert isinstance(source, Sized)
+        return source.seen(place)
+
+    def stamp(self) -> str:
+        return digest(each.stamp() for each in self.sources if isinstance(each, Sized))
 
     def read(self, index: int, rng: np.random.Generator) -> Clip | Example:
         which, place = placed(self.ends, index)
@@ -145,6 +198,14 @@ class Joined:
     def name(self, index: int) -> str:
         which, place = placed(self.ends, index)
         return self.sources[which].name(place)
+
+
+def digest(parts: Iterable[str]) -> str:
+    """The SHA-256 of texts in their order."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part.encode(errors="surrogateescape") + b"\0")
+    return found.hexdigest()
 
 
 def placed(ends: Sequence[int], index: int) -> tuple[int, int]:
@@ -162,6 +223,15 @@ def show(item: Item, take: Take, rng: np.random.Generator) -> Shown:
             raise Unreadable(f"too short: a still picture, where {take.frames} frames are wanted")
         return Shown(frames=[still(item.media)])
     return decode_clip(item.media, _container(item), frames=take.frames, fps=take.fps, rng=rng, span=item.span)
+
+
+def item_size(item: Item) -> Size:
+    """The size of a video as it is seen, from its first picture. Raises Unreadable."""
+    if isinstance(item.media, tuple):
+        return picture_size(item.media[0])
+    if item.ending in PICTURES:
+        return picture_size(item.media)
+    return seen_size(item.media, _container(item))
 
 
 def item_facts(item: Item) -> Facts:

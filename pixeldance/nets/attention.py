@@ -3,6 +3,9 @@
 All modules take tokens (batch, n, d) and keep their shape.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Num
@@ -30,8 +33,10 @@ class Attention(nn.Module):
         context: Float[Tensor, "v m e"] | None = None,
         mask: Bool[Tensor, "v m"] | None = None,
         norm: nn.LayerNorm | None = None,
+        pairs: Bool[Tensor, "n m"] | None = None,
     ) -> Float[Tensor, "b n d"]:
-        """Of norm(x) to the context, where there is a norm; `mask` is true at the context tokens that may be read.
+        """Of norm(x) to the context, where there is a norm; `mask` is true at the context tokens that may be read, or
+        `pairs` where token n may read token m.
 
         Where b is a multiple of v, a context is projected once and serves b / v rows, as a text does a video's frames.
         """
@@ -41,7 +46,7 @@ class Attention(nn.Module):
         query, key, value = (
             each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in (after(norm, self.query, x), key, value)
         )
-        allowed = None if mask is None else _spread(mask, rows)[:, None, None, :]
+        allowed = pairs if mask is None else _spread(mask, rows)[:, None, None, :]
         return self.out(attend(query, key, value, allowed).transpose(1, 2).flatten(-2))
 
 
@@ -53,7 +58,7 @@ def attend(
     query: Float[Tensor, "b h n k"],
     key: Float[Tensor, "b h m k"],
     value: Float[Tensor, "b h m k"],
-    allowed: Bool[Tensor, "b #h #n m"] | None = None,
+    allowed: Bool[Tensor, "b #h #n m"] | Bool[Tensor, "n m"] | None = None,
 ) -> Float[Tensor, "b h n k"]:
     """softmax(q k' / sqrt(k)) v"""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
@@ -77,14 +82,42 @@ def geglu(x: Float[Tensor, "... e"]) -> Float[Tensor, "... e//2"]:
     return value * F.gelu(gate)
 
 
+def own(tokens: Float[Tensor, "bf n d"], frames: int) -> Float[Tensor, "bf n d"]:
+    """The tokens of the frame itself."""
+    return tokens
+
+
+def of_first(tokens: Float[Tensor, "bf n d"], frames: int) -> Float[Tensor, "b n d"]:
+    """Those of the video's first frame, for all its frames (Text2Video-Zero, arXiv 2303.13439 eq. 8)."""
+    return tokens[::frames]
+
+
+def of_first_and_previous(tokens: Float[Tensor, "bf n d"], frames: int) -> Float[Tensor, "bf 2*n d"]:
+    """Those of the first frame and of the one before, for each (Tune-A-Video, arXiv 2212.11565 sec. 3.2)."""
+    video = tokens.unflatten(0, (-1, frames))
+    before = torch.cat([video[:, :1], video[:, :-1]], dim=1)
+    return torch.cat([video[:, :1].expand_as(video), before], dim=2).flatten(0, 1)
+
+
+Keys = Literal["own", "first", "first+previous"]
+KEYS: dict[Keys, Callable[[Tensor, int], Tensor]] = {
+    "own": own,
+    "first": of_first,
+    "first+previous": of_first_and_previous,
+}
+"""What the pixels of a frame attend to in the place of self-attention. The weights are the same."""
+
+
 class TransformerBlock(nn.Module):
     """Self-attention, cross-attention to the text (if `context_width`), feed-forward; pre-norm residuals.
 
-    `mask` is about the context, or about x itself where there is no context.
+    `mask` is about the context, or about x itself where there is no context. keys: in self-attention (`KEYS`), where x
+    is the frames of videos of `frames` frames.
     """
 
-    def __init__(self, width: int, head_width: int, context_width: int | None, mult: int) -> None:
+    def __init__(self, width: int, head_width: int, context_width: int | None, mult: int, keys: Keys = "own") -> None:
         super().__init__()
+        self.keys = KEYS[keys]
         self.norm_self = nn.LayerNorm(width)
         self.self_attention = Attention(width, head_width)
         self.norm_cross = nn.LayerNorm(width) if context_width else None
@@ -97,9 +130,10 @@ class TransformerBlock(nn.Module):
         x: Float[Tensor, "b n d"],
         context: Float[Tensor, "v m e"] | None = None,
         mask: Bool[Tensor, "v m"] | None = None,
+        frames: int = 1,
     ) -> Float[Tensor, "b n d"]:
-        own = mask if context is None else None
-        x = x + self.self_attention(self.norm_self(x), mask=own)
+        normed = self.norm_self(x)
+        x = x + self.self_attention(normed, self.keys(normed, frames), mask if context is None else None)
         if self.norm_cross is not None and self.cross_attention is not None:
             x = x + self.cross_attention(x, context, mask, self.norm_cross)
         return x + self.feed_forward(x, self.norm_feed)
@@ -108,11 +142,19 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """A 2D attention layer of Stable Diffusion: norm, a transformer block over the pixels of a frame, residual."""
 
-    def __init__(self, width: int, head_width: int, context_width: int | None, mult: int, groups: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        head_width: int,
+        context_width: int | None,
+        mult: int,
+        groups: int,
+        keys: Keys = "own",
+    ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.project_in = nn.Linear(width, width)
-        self.block = TransformerBlock(width, head_width, context_width, mult)
+        self.block = TransformerBlock(width, head_width, context_width, mult, keys)
         self.project_out = nn.Linear(width, width)
 
     def forward(
@@ -120,9 +162,10 @@ class SpatialTransformer(nn.Module):
         x: Float[Tensor, "bf c h w"],
         context: Float[Tensor, "b m e"] | None = None,
         mask: Bool[Tensor, "b m"] | None = None,
+        frames: int = 1,
     ) -> Float[Tensor, "bf c h w"]:
         tokens = after(self.norm, lambda each: self.project_in(pixels_to_tokens(each)), x)
-        tokens = self.project_out(self.block(tokens, context, mask))
+        tokens = self.project_out(self.block(tokens, context, mask, frames))
         return x + tokens_to_pixels(tokens, x.shape[-2], x.shape[-1])
 
 

@@ -11,18 +11,28 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pixeldance.nets.attention import SpatialTransformer
+from pixeldance.nets.attention import Keys, SpatialTransformer
 from pixeldance.nets.recompute import after
-from pixeldance.nets.temporal import TemporalAttention, TemporalConvolution, norm_silu
+from pixeldance.nets.temporal import MIXING, Mixing, TemporalAttention, TemporalConvolution, norm_silu
 
 
 class Convolution(nn.Module):
-    """A 2D convolution, and after it the 1D temporal one (PixelDance sec. 3.2)."""
+    """A 2D convolution, and after it the 1D temporal one (PixelDance sec. 3.2), or what stands for it (`MIXING`)."""
 
-    def __init__(self, c_in: int, c_out: int, *, kernel: int = 3, stride: int = 1, groups: int, temporal: int) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        groups: int,
+        temporal: int,
+        mixing: Mixing = "convolution",
+    ) -> None:
         super().__init__()
         self.spatial = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2)
-        self.temporal = TemporalConvolution(c_out, groups, temporal) if temporal else None
+        self.temporal = MIXING[mixing](c_out, groups, temporal) if temporal else None
 
     def forward(
         self, x: Float[Tensor, "bf c h w"], frames: int, norm: Callable[[Tensor], Tensor] | None = None
@@ -33,17 +43,32 @@ class Convolution(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """norm, SiLU, conv, + emb, norm, SiLU, conv, + shortcut; with `film` the emb scales and shifts the second norm."""
+    """norm, SiLU, conv, + emb, norm, SiLU, conv, + shortcut; with `film` the emb scales and shifts the second norm.
 
-    def __init__(self, c_in: int, c_out: int, emb: int, *, groups: int, temporal: int, film: bool) -> None:
+    after: layers of a temporal convolution that stands behind the whole block, its norms over the video.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        emb: int,
+        *,
+        groups: int,
+        temporal: int,
+        film: bool,
+        after: int = 0,
+        mixing: Mixing = "convolution",
+    ) -> None:
         super().__init__()
         self.norm_in = nn.GroupNorm(groups, c_in)
-        self.conv_in = Convolution(c_in, c_out, groups=groups, temporal=temporal)
+        self.conv_in = Convolution(c_in, c_out, groups=groups, temporal=temporal, mixing=mixing)
         self.emb = nn.Linear(emb, 2 * c_out if film else c_out)
         self.norm_out = nn.GroupNorm(groups, c_out)
-        self.conv_out = Convolution(c_out, c_out, groups=groups, temporal=temporal)
+        self.conv_out = Convolution(c_out, c_out, groups=groups, temporal=temporal, mixing=mixing)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
         self.film = film
+        self.temporal = TemporalConvolution(c_out, groups, after, "video") if after else None
 
     def forward(
         self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"], frames: int
@@ -55,18 +80,27 @@ class ResBlock(nn.Module):
             h = self.conv_out(h, frames, lambda h: F.silu(self.norm_out(h) * (1 + scale) + shift))
         else:
             h = self.conv_out(h, frames, lambda h: norm_silu(self.norm_out, h + told))
-        return self.shortcut(x) + h
+        h = self.shortcut(x) + h
+        return h if self.temporal is None else self.temporal(h, frames)
 
 
 class SpaceTimeTransformer(nn.Module):
-    """A 2D attention layer (pixels, then text), and after it the 1D temporal attention."""
+    """A 2D attention layer (pixels, then text), and after it the 1D temporal attention, where there is one."""
 
     def __init__(
-        self, width: int, head_width: int, context_width: int | None, mult: int, *, groups: int, temporal: int
+        self,
+        width: int,
+        head_width: int,
+        context_width: int | None,
+        mult: int,
+        *,
+        groups: int,
+        temporal: Callable[[], TemporalAttention] | None,
+        keys: Keys = "own",
     ) -> None:
         super().__init__()
-        self.spatial = SpatialTransformer(width, head_width, context_width, mult, groups)
-        self.temporal = TemporalAttention(width, head_width, mult, groups, temporal) if temporal else None
+        self.spatial = SpatialTransformer(width, head_width, context_width, mult, groups, keys)
+        self.temporal = temporal() if temporal else None
 
     def forward(
         self,
@@ -75,7 +109,7 @@ class SpaceTimeTransformer(nn.Module):
         tokens: Float[Tensor, "b n d"] | None,
         mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "bf c h w"]:
-        x = self.spatial(x, tokens, mask)
+        x = self.spatial(x, tokens, mask, frames)
         return x if self.temporal is None else self.temporal(x, frames)
 
 

@@ -6,16 +6,26 @@ level and the vector condition by an embedding. `temporal="none"` leaves the 2D 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from pixeldance.nets.attention import sinusoids
+from pixeldance.nets.attention import Keys, sinusoids
 from pixeldance.nets.blocks import MLP, Convolution, ResBlock, SpaceTimeTransformer, Upsample, channels_last
 from pixeldance.nets.recompute import recomputed
-from pixeldance.nets.temporal import frame_positions, norm_silu, zero
+from pixeldance.nets.temporal import (
+    Mixing,
+    NormOver,
+    Positions,
+    Sees,
+    TemporalAttention,
+    frame_positions,
+    norm_silu,
+    zero,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +34,19 @@ class UNetConfig:
 
     channels: of the latents. concat, tokens, vector: channels or width of those conditions, 0 where absent.
     widths: channels on each level, the picture halved between them. attention: which levels have it.
-    layers: residual blocks a level (one more on the way up). heads have `head_width` channels.
-    temporal_convolutions, temporal_attentions: layers in each temporal branch.
+    layers: residual blocks a level (one more on the way up). head_width: channels of a head, one number or one a level.
+    temporal_convolutions, temporal_attentions: layers in each temporal branch. temporal_place: a temporal convolution
+    stands behind every 2D one, or behind a whole residual block. temporal_norm, temporal_positions: see `temporal.py`.
+    temporal_everywhere: also levels without 2D attention have attention over time. temporal_middle: so has the middle.
+    temporal_start: heads of one more, behind the first convolution; 0 for none. The defaults are PixelDance's,
+    other values those of the published networks that `pixeldance.exchange` reads.
+    temporal_mixing: what stands for the temporal convolutions: in residual blocks only, where it is none of them.
+    temporal_sees: which frames each frame reads. keys: what its pixels attend to (`attention.KEYS`).
     film: the embedding scales and shifts instead of being added. frame_embedding: it also knows the frame number.
     carry: the output also holds gated copies of the input, x and the concat channels from each of these on: the
     first frame's and the last one's, where their slots are tiled. A small network then has only what changes to find.
+    locate: it can also tell where in each frame the object is, if asked: a head of its own on the last features, which
+    training asks (`Objective.locate`) and sampling does not.
     """
 
     channels: int = 4
@@ -38,49 +56,86 @@ class UNetConfig:
     widths: tuple[int, ...] = (320, 640, 1280, 1280)
     attention: tuple[bool, ...] = (True, True, True, False)
     layers: int = 2
-    head_width: int = 64
+    head_width: int | tuple[int, ...] = 64
     feed_mult: int = 4
     groups: int = 32
     temporal: Literal["attention+convolution", "none"] = "attention+convolution"
     temporal_convolutions: int = 2
     temporal_attentions: int = 2
+    temporal_place: Literal["convolution", "block"] = "convolution"
+    temporal_norm: NormOver = "frame"
+    temporal_positions: Positions = "ends"
+    temporal_everywhere: bool = False
+    temporal_middle: bool = True
+    temporal_start: int = 0
+    temporal_mixing: Mixing = "convolution"
+    temporal_sees: Sees = "all"
+    keys: Keys = "own"
     film: bool = False
     frame_embedding: bool = False
     carry: tuple[int, ...] = ()
+    locate: bool = False
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.attention):
             raise ValueError(
                 f"got {len(self.widths)} widths and {len(self.attention)} attention switches; wanted one a level"
             )
+        if isinstance(self.head_width, tuple) and len(self.head_width) != len(self.widths):
+            raise ValueError(
+                f"got head widths {self.head_width} for {len(self.widths)} levels; wanted one number or one a level"
+            )
+
+    def heads_at(self, level: int) -> int:
+        """Channels of an attention head on a level, counted from 0, the finest."""
+        return self.head_width[level] if isinstance(self.head_width, tuple) else self.head_width
 
 
 class Level(nn.Module):
     """One residual block and, where the level has attention, one transformer."""
 
-    def __init__(self, config: UNetConfig, c_in: int, c_out: int, emb: int, attention: bool) -> None:
+    def __init__(
+        self, config: UNetConfig, c_in: int, c_out: int, emb: int, *, attention: bool, temporal: bool, head_width: int
+    ) -> None:
         super().__init__()
-        timed = config.temporal != "none"
+        convolutions = config.temporal_convolutions if config.temporal != "none" else 0
+        behind_all = config.temporal_place == "block"
         self.block = ResBlock(
             c_in,
             c_out,
             emb,
             groups=config.groups,
-            temporal=config.temporal_convolutions * timed,
+            temporal=0 if behind_all else convolutions,
             film=config.film,
+            after=convolutions if behind_all else 0,
+            mixing=config.temporal_mixing,
         )
+        in_time = partial(
+            TemporalAttention,
+            c_out,
+            head_width,
+            config.feed_mult,
+            config.groups,
+            config.temporal_attentions,
+            over=config.temporal_norm,
+            positions=config.temporal_positions,
+            sees=config.temporal_sees,
+        )
+        temporal = temporal and config.temporal != "none" and config.temporal_attentions > 0
         self.transformer = (
             SpaceTimeTransformer(
                 c_out,
-                config.head_width,
+                head_width,
                 config.tokens or None,
                 config.feed_mult,
                 groups=config.groups,
-                temporal=config.temporal_attentions * timed,
+                temporal=in_time if temporal else None,
+                keys=config.keys,
             )
             if attention
             else None
         )
+        self.temporal = in_time() if temporal and not attention else None
 
     def forward(
         self,
@@ -91,7 +146,8 @@ class Level(nn.Module):
         mask: Bool[Tensor, "b n"] | None,
     ) -> Float[Tensor, "bf o h w"]:
         x = self.block(x, emb, frames)
-        return x if self.transformer is None else self.transformer(x, frames, tokens, mask)
+        x = x if self.transformer is None else self.transformer(x, frames, tokens, mask)
+        return x if self.temporal is None else self.temporal(x, frames)
 
 
 class Carry(nn.Module):
@@ -125,35 +181,45 @@ class UNet(nn.Module):
         self.config = config
         self.checkpointing = False
         widths, groups = config.widths, config.groups
-        temporal = config.temporal_convolutions if config.temporal != "none" else 0
+        timed = config.temporal != "none"
+        everywhere = (config.temporal_place, config.temporal_mixing) == ("convolution", "convolution")
+        temporal = config.temporal_convolutions if timed and everywhere else 0
         emb = 4 * widths[0]
         c_input = config.channels + config.concat
         self.level_embedding = MLP(widths[0], emb)
         self.vector_embedding = MLP(config.vector, emb) if config.vector else None
-        self.frame_embedding = MLP(emb + widths[0], emb) if config.frame_embedding and temporal else None
+        self.frame_embedding = MLP(emb + widths[0], emb) if config.frame_embedding and timed else None
         if self.frame_embedding is not None:
             zero(self.frame_embedding.second)
         self.conv_in = Convolution(c_input, widths[0], groups=groups, temporal=temporal)
+        self.temporal_start = self._start(config) if timed and config.temporal_start else None
+
+        def level(index: int, c_in: int, c_out: int) -> Level:
+            attention = config.attention[index]
+            there = attention or config.temporal_everywhere
+            width = config.heads_at(index)
+            return Level(config, c_in, c_out, emb, attention=attention, temporal=there, head_width=width)
 
         skips = [widths[0]]
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         width = widths[0]
         for index, wider in enumerate(widths):
             for _ in range(config.layers):
-                self.down.append(Level(config, width, wider, emb, config.attention[index]))
+                self.down.append(level(index, width, wider))
                 width = wider
                 skips.append(width)
             if index < len(widths) - 1:
                 self.downsample.append(Convolution(width, width, stride=2, groups=groups, temporal=temporal))
                 skips.append(width)
 
-        self.middle_in = Level(config, width, width, emb, attention=True)
-        self.middle_out = Level(config, width, width, emb, attention=False)
+        middle, heads = config.temporal_middle, config.heads_at(-1)
+        self.middle_in = Level(config, width, width, emb, attention=True, temporal=middle, head_width=heads)
+        self.middle_out = Level(config, width, width, emb, attention=False, temporal=False, head_width=heads)
 
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for index, narrower in reversed(list(enumerate(widths))):
             for _ in range(config.layers + 1):
-                self.up.append(Level(config, width + skips.pop(), narrower, emb, config.attention[index]))
+                self.up.append(level(index, width + skips.pop(), narrower))
                 width = narrower
             if index > 0:
                 self.upsample.append(Upsample(width, groups=groups, temporal=temporal))
@@ -163,6 +229,7 @@ class UNet(nn.Module):
         self.carry = Carry(width, config.channels, config.carry) if config.carry else None
         if self.carry is not None:
             zero(self.conv_out)
+        self.locate = nn.Conv2d(width, 1, 1) if config.locate else None
 
     def forward(
         self,
@@ -174,9 +241,11 @@ class UNet(nn.Module):
         concat: Float[Tensor, "b f k h w"] | None = None,
         vector: Float[Tensor, "b v"] | None = None,
         residuals: tuple[Tensor, ...] | None = None,
+        found: dict[str, Tensor] | None = None,
     ) -> Float[Tensor, "b f c h w"]:
         """`c_noise` is (b,) or (b, f); `residuals`, each (b, f, c', h', w'), are added to the features kept for the way
-        up, fine to coarse: after the first convolution, each level's layers and each downsampling.
+        up, fine to coarse: after the first convolution, each level's layers and each downsampling. `found` is given
+        what a network with `locate` finds besides: "place", (b, f, h, w), the logit that the object is there.
 
         Height and width must be multiples of 2^(levels - 1).
         """
@@ -191,6 +260,8 @@ class UNet(nn.Module):
             return recomputed(level, *given) if self.checkpointing else level(*given)
 
         h = self.conv_in(h, f)
+        if self.temporal_start is not None:
+            h = self.temporal_start(h, f)
         kept = [h]
         down, up = iter(self.down), iter(self.up)
         for index in range(len(self.config.widths)):
@@ -213,9 +284,17 @@ class UNet(nn.Module):
                 h = self.upsample[index](h, f)
         h = recomputed(norm_silu, self.norm_out, h)
         out = self.conv_out(h)
+        if found is not None and self.locate is not None:
+            found["place"] = self.locate(h).unflatten(0, (b, f))[:, :, 0]
         if self.carry is not None and concat is not None:
             out = out + self.carry(h, frames, concat.flatten(0, 1))
         return out.unflatten(0, (b, f))
+
+    def _start(self, config: UNetConfig) -> TemporalAttention:
+        width, inner = config.heads_at(0), config.temporal_start * config.heads_at(0)
+        depth, over, positions = config.temporal_attentions, config.temporal_norm, config.temporal_positions
+        given = (config.widths[0], width, config.feed_mult, config.groups, depth)
+        return TemporalAttention(*given, over=over, positions=positions, inner=inner)
 
     def _embed(self, c_noise: Tensor, vector: Tensor | None, b: int, f: int) -> Float[Tensor, "bf e"]:
         """One row a frame from the start: what each is then computed with does not depend on how many share a video."""
@@ -252,5 +331,5 @@ class UNet(nn.Module):
         return (
             (name, parameter)
             for name, parameter in self.named_parameters()
-            if ".temporal." in name or name.startswith("frame_embedding.")
+            if ".temporal." in name or name.startswith(("frame_embedding.", "temporal_start."))
         )

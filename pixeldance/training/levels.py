@@ -53,4 +53,21 @@ class LogitNormal:
         return torch.sigmoid(self.mean + self.std * normal).clamp(LOWEST, 1).to(u.dtype)
 
 
-Levels = Uniform | Discrete | LogitNormal
+@dataclass(frozen=True, kw_only=True)
+class Noisier:
+    """t = u^(1/power), kept to 0.001 .. 1: a share 1 - 0.9^power of all looks is at t > 0.9; power 1 is `Uniform`.
+
+    Only there, where the noise hides everything, is a video made from what text and pictures say alone.
+    """
+
+    power: float = 3.0
+
+    def __post_init__(self) -> None:
+        if self.power <= 0:
+            raise ValueError(f"got a power of {self.power}; wanted one above 0 (1 is uniform, more is noisier)")
+
+    def __call__(self, u: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        return LOWEST + (1 - LOWEST) * u ** (1 / self.power)
+
+
+Levels = Uniform | Discrete | LogitNormal | Noisier

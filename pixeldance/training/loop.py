@@ -13,10 +13,16 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+
+from pixeldance.data import sizes
+from pixeldance.data.groups import Grouped
 from pixeldance.data.latents import check_codec
 from pixeldance.data.order import share
+from pixeldance.data.source import Sized, Source
 from pixeldance.data.stream import Stream, Taken
 from pixeldance.training import distributed, recipe, saves, watch
+from pixeldance.training.distributed import World
 from pixeldance.training.lines import QUARANTINE
 from pixeldance.training.log import Log
 from pixeldance.training.recipe import Training
@@ -46,9 +52,12 @@ def train(run: Training, folder: Path, progress: bool = True) -> Path:
             share(batch, 0, world.size * run.accumulate)
         if saves.checkpoints(folder):
             recipe.check(run, folder)
+        clips, images = run.data(), None if run.images is None else run.images()
         stream = Stream(
-            clips=run.data(),
-            images=None if run.images is None else run.images(),
+            clips=clips,
+            images=images,
+            groups=_groups(clips, world, run.workers),
+            image_groups=None if images is None else _groups(images, world, run.workers),
             batch=run.batch,
             image_batch=run.image_batch,
             image_every=run.image_every,
@@ -66,6 +75,22 @@ def train(run: Training, folder: Path, progress: bool = True) -> Path:
             saved = _go_on(state, stream, folder, stop, progress and world.main)
     assert saved is not None
     return saved
+
+
+def _groups(source: Source, world: World, workers: int) -> Grouped | None:
+    """Which clips may share a batch, where they come in several sizes: all processes look for their sizes together,
+    once for each set."""
+    if not isinstance(source, Sized) or len(source.sizes) < 2:
+        return None
+    seen = world.from_main(sizes.kept(source) if world.main else None)
+    if seen is None:
+        if world.main:
+            print(f"finding the sizes of {len(source)} clips, once", file=sys.stderr)
+        cuts = [len(source) * rank // world.size for rank in (world.rank, world.rank + 1)]
+        seen = np.concatenate(world.gather(sizes.survey(source, range(*cuts), workers)))
+        if world.main:
+            sizes.keep(source, seen)
+    return Grouped.by_shape(source.sizes, seen)
 
 
 def _go_on(state: State, stream: Stream, folder: Path, stop: set[int], progress: bool) -> Path:

@@ -5,8 +5,9 @@ loss = mean of weight * |F(c_in x_t, c_noise, cond) - target|^2,   x_t = alpha x
 It is a mean over clips, each with its own level and generator: however a batch is split, the parts average to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from pixeldance.diffusion.process import logsnr, noise_share
 from pixeldance.instruction import LAST, Image, Instruction, Latent
 from pixeldance.system import Parts
 from pixeldance.training.levels import Levels, Uniform
+from pixeldance.training.sets import RandomSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,12 @@ class Objective:
     given: so many leading frames are the true ones, always. 1 is PixelDance; 0 leaves video from text (a class is told
     by its prompt); k predicts from the first k. The last frame is drawn from the last `last_of` of the others and
     dropped with probability `drop_last`; the text is dropped with probability `drop_text`. What noise the pictures get
-    is the system's (`ImageSlots.noise`).
+    is the system's (`ImageSlots.noise`). draft: the probability that a last frame that is given is the clip's drawing
+    of it (`data.drafts`) instead of a true frame; the frames to be made stay the true ones. also: a random set of
+    frames that are given besides.
+    locate: the weight of a second question, where in each frame the object is (`misplaced`); it needs a network with
+    `locate` and clips with focus. Pixels ask it too, but faintly: where noise hides the video, only this makes a small
+    network read from the text which way things move.
     """
 
     levels: Levels = Uniform()
@@ -78,6 +85,9 @@ class Objective:
     last_of: int = 3
     drop_last: float = 0.25
     drop_text: float = 0.1
+    draft: float = 0.0
+    also: RandomSet | None = None
+    locate: float = 0.0
 
     def __post_init__(self) -> None:
         if self.given < 0 or self.last_of < 1:
@@ -89,6 +99,10 @@ class Objective:
             raise ValueError(
                 f"got drop_last={self.drop_last}, drop_text={self.drop_text}; wanted probabilities, 0 to 1"
             )
+        if not 0 <= self.draft <= 1:
+            raise ValueError(f"got draft={self.draft}; wanted a probability, 0 to 1")
+        if self.locate < 0:
+            raise ValueError(f"got locate={self.locate}; wanted a weight of 0 or more")
 
     def draw(self, count: int, rng: Generator) -> Float[Tensor, "{count}"]:
         """The noise levels of a whole batch, of which each process or accumulation step then takes its slice."""
@@ -99,7 +113,8 @@ class Objective:
     def instruct(self, example: Example, rng: Generator) -> Instruction:
         """The instruction that a clip is trained on; a clip of one frame is an image, told by its text alone.
 
-        Raises ValueError for a clip with no frame besides those given.
+        Raises ValueError for a clip with no frame besides those given, and for one without the drawing that it is to be
+        trained on.
         """
         length = len(example.latents)
         drop_last, drop_text, place = torch.rand(3, generator=rng).tolist()
@@ -113,8 +128,22 @@ class Objective:
             frames = {index: example.latents[index] for index in range(self.given)}
             if drop_last >= self.drop_last:
                 frames[LAST] = example.latents[length - 1 - int(place * min(self.last_of, length - self.given))]
+                # Drawn only where drafts are asked for: without them a run takes the very numbers it always took.
+                if self.draft and torch.rand(1, generator=rng).item() < self.draft:
+                    frames[LAST] = _drawing(example)
+            if self.also is not None:
+                frames |= {index: example.latents[index] for index in self.also(length, rng)}
         text = "" if drop_text < self.drop_text else example.text
         return Instruction(text=text, frames=frames, length=length, fps=example.fps, size=example.size)
+
+
+def _drawing(example: Example) -> Latent:
+    if example.drawn is None:
+        raise ValueError(
+            "got a clip without a drawing of its last frame, and draft > 0; wanted a source that draws them, such as "
+            "data.drafts.Drafts(source=...), or draft=0"
+        )
+    return example.drawn
 
 
 def loss(
@@ -148,8 +177,29 @@ def loss(
     # channels last). Only a partly frozen network has such layers; there the gradient goes on to the network's input.
     x0.requires_grad_(not all(weight.requires_grad for weight in parts.net.parameters()))
     t = t.to(device)
-    denoiser = replace(parts.denoiser, net=autocast(parts.net.__call__))
+    found: dict[str, Tensor] = {}
+    denoiser = replace(parts.denoiser, net=autocast(partial(parts.net, found=found)))
     error = denoiser.error(x0, eps, t, cond)
     weight = torch.stack([objective.weight.by_place(example) for example in batch]).to(device)
     weight = weight * objective.weight.by_level(denoiser, t)[:, None, None, None]
-    return (weight[:, :, None] * error.square()).mean()
+    value = (weight[:, :, None] * error.square()).mean()
+    return value + objective.locate * misplaced(found, batch) if objective.locate else value
+
+
+def misplaced(found: Mapping[str, Tensor], batch: Sequence[Example]) -> Float[Tensor, ""]:
+    """How far the found places are from the true ones: KL(p | q), the mean over all frames that show an object.
+
+    p: the object's share of each position, as a distribution over the frame; q: softmax of the logits found["place"].
+    Raises ValueError where the network finds none, or the clips do not say.
+    """
+    if "place" not in found or any(each.focus is None for each in batch):
+        raise ValueError(
+            "got an objective with `locate`; wanted a network with UNetConfig(locate=True), and clips that know their "
+            "objects (Clip.focus)"
+        )
+    logits = found["place"].float().flatten(2)
+    p = torch.stack([each.focus for each in batch if each.focus is not None]).to(logits).flatten(2)
+    shown = p.sum(2) > 0
+    p = p / p.sum(2, keepdim=True).clamp(min=1e-9)
+    apart = (torch.xlogy(p, p) - p * logits.log_softmax(2)).sum(2)
+    return (apart * shown).sum() / shown.sum().clamp(min=1)

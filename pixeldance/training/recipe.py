@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pixeldance import __version__
 from pixeldance.atomic import atomic_file
-from pixeldance.checkpoint import to_json
+from pixeldance.checkpoint import from_json, to_json
 from pixeldance.data.source import Source
 from pixeldance.nets.lora import LoRA
 from pixeldance.pipeline import Pipeline
@@ -125,14 +125,9 @@ MAY_CHANGE = {
 
 def check(run: Training, folder: Path) -> None:
     """Raise ValueError, naming the fields, where a run is to be continued with another recipe than it began with."""
-    file = folder / FILE
-    if not file.exists():
+    before, now = kept(folder), described(run)
+    if not before:
         return
-    try:
-        before = json.loads(file.read_text())["recipe"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file}: not the recipe of a run ({error}); put it back, or train elsewhere") from None
-    now = described(run)
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE]
     if names:
         told = "; ".join(f"{name}: began with {before.get(name)}, got {now.get(name)}" for name in names)
@@ -141,13 +136,26 @@ def check(run: Training, folder: Path) -> None:
         )
 
 
+def kept(folder: Path) -> dict[str, Any]:
+    """The recipe that the run in a folder began with; empty where there is none yet."""
+    file = folder / FILE
+    if not file.exists():
+        return {}
+    try:
+        before = json.loads(file.read_text())["recipe"]
+        before["system"] = to_json(from_json(before["system"]))  # fields that came later have their defaults
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not the recipe of a run ({error}); put it back, or train elsewhere") from None
+    return dict(before)
+
+
 def keep(run: Training, folder: Path) -> None:
     """Write the recipe into the run's folder, with the version of this package and the hash of the system."""
     now = described(run)
     system = json.dumps(now["system"], sort_keys=True).encode()
-    kept = {"version": __version__, "system_sha256": hashlib.sha256(system).hexdigest(), "recipe": now}
+    record = {"version": __version__, "system_sha256": hashlib.sha256(system).hexdigest(), "recipe": now}
     with atomic_file(folder / FILE, overwrite=True) as part:
-        part.write_text(json.dumps(kept, indent=1) + "\n")
+        part.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def described(value: Any) -> Any:

@@ -254,7 +254,15 @@ def test_taichi(tmp_path: Path) -> None:
     write_pictures(tmp_path / "test" / name, numbered(20, first=20), "%07d.png")
     assert firsts(opened(f"taichi:{tmp_path}?split=train")) == [0]
     assert firsts(opened(f"taichi:{tmp_path}?split=test&rate=8")) == [20]
-    with pytest.raises(ValueError, match="no rate is published"):
+    with pytest.raises(ValueError, match=r"no rate is published, and taichi-metadata\*\.csv beside the splits is not"):
+        opened(f"taichi:{tmp_path}?split=test")
+    # 20 pictures of 0.8 seconds, whatever the rate of the copy that they were taken from.
+    row = {"video_id": "aDyyTMUBoLE", "start": 164, "end": 184, "bbox": "1-2-3-4", "fps": 25.0, "partition": "test"}
+    table(tmp_path / "taichi-metadata.csv", [row, {**row, "end": 351, "fps": 233.75}])
+    source = opened(f"taichi:{tmp_path}?split=test", fps=12.5)
+    assert np.diff(numbers(clip(source, 0).video)).tolist() == [2, 2, 2]
+    table(tmp_path / "taichi-metadata.csv", [{**row, "fps": "unknown"}])
+    with pytest.raises(ValueError, match=r"taichi-metadata\.csv, row 1: lacks or spoils a column"):
         opened(f"taichi:{tmp_path}?split=test")
 
 
@@ -333,7 +341,7 @@ def test_buckets_follow_the_shape(tmp_path: Path) -> None:
     write(tmp_path / "wide.mp4", numbered(16, 36, 64))
     write(tmp_path / "tall.mp4", numbered(16, 64, 36))
     source = open_source(f"folder:{tmp_path}?text=", frames=2, size=((40, 24), (24, 40)))
-    assert [source.bucket(i) for i in range(2)] == [0, 1]
+    assert [source.seen(i) for i in range(2)] == [(64, 36), (36, 64)]
     assert [clip(source, i).video.shape[1:3] for i in range(2)] == [(40, 24), (24, 40)]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pixeldance.nets.attention import (
     Attention,
+    Keys,
     SpatialTransformer,
     TransformerBlock,
     attend,
@@ -82,3 +83,29 @@ def test_sinusoids() -> None:
     assert at[0].tolist() == [1, 1, 1, 0, 0, 0]
     assert at[2, 1].item() == pytest.approx(math.cos(500 * 10000 ** (-1 / 3)), abs=1e-4)
     assert at[2, 5].item() == pytest.approx(math.sin(500 * 10000 ** (-2 / 3)), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "read"),
+    [
+        ("own", [[0], [1], [2], [3]]),
+        ("first", [[0], [0, 1], [0, 2], [0, 3]]),
+        ("first+previous", [[0], [0, 1], [0, 1, 2], [0, 2, 3]]),
+    ],
+)
+def test_what_a_frame_s_pixels_attend_to(keys: Keys, read: list[list[int]]) -> None:
+    """Frame i changes with itself, through its queries, and with the frames that its keys come from."""
+    torch.manual_seed(0)
+    block = TransformerBlock(8, 4, None, 2, keys)
+    x = torch.randn(2, 4, 6, 8)  # two videos of 4 frames
+    before = block(x.flatten(0, 1), frames=4).unflatten(0, (2, 4))
+    found: list[list[int]] = [[] for _ in range(4)]
+    for changed in range(4):
+        other = x.clone()
+        other[0, changed] += 1 + torch.randn(6, 8)
+        after = block(other.flatten(0, 1), frames=4).unflatten(0, (2, 4))
+        assert torch.equal(after[1], before[1])
+        for frame in range(4):
+            if not torch.allclose(after[0, frame], before[0, frame]):
+                found[frame].append(changed)
+    assert found == read

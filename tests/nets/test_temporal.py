@@ -6,8 +6,11 @@ from torch import Tensor, nn
 
 from pixeldance.nets.attention import pixels_to_tokens
 from pixeldance.nets.temporal import (
+    ADAPTED,
+    TemporalAdaptor,
     TemporalAttention,
     TemporalConvolution,
+    TemporalShift,
     frame_positions,
     frames_to_tokens,
     height_as_time,
@@ -19,6 +22,7 @@ B, F, C, H, W = 2, 5, 8, 4, 6
 PARTS = {
     "convolution": lambda: TemporalConvolution(C, 4, layers=2),
     "attention": lambda: TemporalAttention(C, 4, mult=2, groups=4, depth=2),
+    "adaptor": lambda: TemporalAdaptor(C, 4),
 }
 
 
@@ -114,6 +118,40 @@ def test_a_convolution_sees_its_neighbours() -> None:
 def test_attention_is_bidirectional() -> None:
     module = trained(PARTS["attention"]())
     assert influence(module, 0) == influence(module, F - 1) == [True] * F
+
+
+def test_directed_attention_reads_no_later_frame() -> None:
+    module = trained(TemporalAttention(C, 4, mult=2, groups=4, depth=2, positions="first", sees="past"))
+    assert [influence(module, frame) for frame in range(F)] == [
+        [other >= frame for other in range(F)] for frame in range(F)
+    ]
+
+
+def test_a_shift_moves_an_eighth_each_way_and_leaves_the_rest() -> None:
+    x = video()
+    module = TemporalShift(C, 4)
+    assert not list(module.parameters())
+    out = module(x.flatten(0, 1), F)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    out = out.unflatten(0, (B, F))
+    assert torch.equal(out[:, 1:, 0], x[:, :-1, 0])
+    assert torch.equal(out[:, :-1, 1], x[:, 1:, 1])
+    assert not out[:, 0, 0].any()
+    assert not out[:, -1, 1].any()
+    assert torch.equal(out[:, :, 2:], x[:, :, 2:])
+    images = x.flatten(0, 1)
+    assert module(images, 1) is images
+
+
+def test_an_adaptor_has_numbers_for_each_frame_alone() -> None:
+    module, x = trained(TemporalAdaptor(C, 4)), video()
+    out = module(x.flatten(0, 1), F).unflatten(0, (B, F))
+    frame, channel = 3, 2
+    expected = x[1, frame, channel] * (1 + module.gain[frame, channel]) + module.offset[frame, channel]
+    torch.testing.assert_close(out[1, frame, channel], expected)
+    assert influence(module, 2) == [False, False, True, False, False]
+    with pytest.raises(ValueError, match=f"got {ADAPTED + 1} frames; an adaptor has numbers for {ADAPTED}"):
+        module(torch.zeros(ADAPTED + 1, C, H, W), ADAPTED + 1)
 
 
 def test_attention_knows_the_frame_number() -> None:

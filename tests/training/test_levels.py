@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from pixeldance.training.levels import LOWEST, Discrete, Levels, LogitNormal, Uniform
+from pixeldance.training.levels import LOWEST, Discrete, Levels, LogitNormal, Noisier, Uniform
 
-ALL: list[Levels] = [Uniform(), Discrete(), Discrete(steps=4), LogitNormal(), LogitNormal(mean=1.0, std=0.5)]
+ALL: list[Levels] = [Uniform(), Discrete(), Discrete(steps=4), LogitNormal(), LogitNormal(mean=1.0, std=0.5), Noisier()]
 EVENLY = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
 
 
@@ -50,3 +50,11 @@ def test_impossible_levels_are_refused() -> None:
         Discrete(steps=0)
     with pytest.raises(ValueError, match="got a deviation of 0"):
         LogitNormal(std=0.0)
+    with pytest.raises(ValueError, match="got a power of 0"):
+        Noisier(power=0.0)
+
+
+def test_a_power_of_uniform_looks_at_more_noise() -> None:
+    t = Noisier(power=4.0)(torch.linspace(0, 1, 10_001))
+    assert (t > 0.9).float().mean().item() == pytest.approx(1 - 0.9**4, abs=2e-3)
+    assert torch.equal(Noisier(power=1.0)(t), Uniform()(t))

@@ -1,5 +1,6 @@
 """The instruction a clip is trained on, and the loss that is taken of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from pixeldance.diffusion.process import EDM, VP, Flow, Process
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts, System
 from pixeldance.training.levels import Discrete, LogitNormal
-from pixeldance.training.objective import Objective, Weight, loss
+from pixeldance.training.objective import Objective, Weight, loss, misplaced
 
 LATENT = TINY.net.channels
 
@@ -387,3 +388,48 @@ def test_images_leave_the_sense_of_time_alone(given: int):
     image, video = touched(1), touched(4)
     assert image & timed == set()
     assert video - image == timed
+
+
+def located(*places: tuple[int, int]) -> Example:
+    """A clip whose object fills one position in each frame."""
+    focus = torch.zeros(len(places), 8, 8)
+    for frame, place in enumerate(places):
+        focus[frame][place] = 1.0
+    return noisy(0, len(places), focus=focus)
+
+
+def test_an_object_found_where_it_is_costs_nothing_and_one_that_is_lost_log_of_the_positions():
+    clip = located((0, 0), (3, 5))
+    assert clip.focus is not None
+    sure = {"place": 100 * clip.focus[None]}
+    assert misplaced(sure, [clip]).item() == pytest.approx(0.0, abs=1e-4)
+    assert misplaced({"place": torch.zeros(1, 2, 8, 8)}, [clip]).item() == pytest.approx(math.log(64), rel=1e-5)
+
+
+def test_frames_that_show_no_object_are_not_asked():
+    clip = located((0, 0), (3, 5))
+    assert clip.focus is not None
+    half_gone = replace(clip, focus=clip.focus * torch.tensor([1.0, 0.0])[:, None, None])
+    gone = replace(clip, focus=torch.zeros_like(clip.focus))
+    nowhere = {"place": torch.zeros(1, 2, 8, 8)}
+    assert misplaced(nowhere, [half_gone]).item() == pytest.approx(math.log(64), rel=1e-5)
+    assert misplaced(nowhere, [gone]).item() == 0.0
+
+
+def test_the_place_of_the_object_is_learned_with_the_video():
+    system = replace(TINY, net=replace(TINY.net, locate=True))
+    parts, clip = random_parts(system), located((0, 0), (1, 1), (2, 2), (3, 3))
+    plain, asked = (taken(parts, Objective(locate=weight), clip) for weight in (0.0, 0.5))
+    assert asked > plain
+    parts.requires_grad_(True)
+    loss(parts, Objective(locate=0.5), [clip], torch.tensor([0.5]), rngs(1)).backward()
+    assert parts.net.locate is not None
+    assert parts.net.locate.weight.grad is not None
+    assert parts.net.locate.weight.grad.norm() > 0
+
+
+def test_a_place_that_nobody_knows_is_not_asked_for():
+    with pytest.raises(ValueError, match=r"wanted a network with UNetConfig\(locate=True\)"):
+        taken(random_parts(), Objective(locate=0.5), located((0, 0), (1, 1), (2, 2), (3, 3)))
+    with pytest.raises(ValueError, match="clips that know their objects"):
+        taken(random_parts(replace(TINY, net=replace(TINY.net, locate=True))), Objective(locate=0.5), noisy(0))
