@@ -20,8 +20,11 @@ from torch import Tensor
 from pixeldance.atomic import atomic_folder
 from pixeldance.codec import KLConfig, PatchConfig, PCAConfig
 from pixeldance.condition import ImageSlots, ScheduledNoise
-from pixeldance.diffusion.noise import Iid
+from pixeldance.diffusion.given import Reconstruct, Replace
+from pixeldance.diffusion.guide import Window
+from pixeldance.diffusion.noise import Iid, Mixed, Progressive
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.diffusion.warp import Warped
 from pixeldance.nets import lora
 from pixeldance.nets.text import CLIPConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
@@ -34,6 +37,7 @@ RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
         *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, PCAConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
+        *(Mixed, Progressive, Replace, Reconstruct, Warped, Window),
         *(VP, VE, Flow, EDM, ScheduledNoise),
     )
 }

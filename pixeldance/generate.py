@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from pixeldance.codec import from_pixels
 from pixeldance.condition import condition, noised, picture_noise
 from pixeldance.diffusion.denoise import Cond, Denoise
-from pixeldance.diffusion.guide import guided
+from pixeldance.diffusion.guide import Weight, guided, windows
+from pixeldance.diffusion.invert import invert
 from pixeldance.diffusion.process import Process, grid, level, noise_share
 from pixeldance.diffusion.sample import Step, dpmpp_2m, sample
 from pixeldance.instruction import FIRST, LAST, Instruction
@@ -62,6 +63,24 @@ class Sampling:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A video to start from instead of noise: the noise that it is made of is found by inversion (`diffusion.invert`).
+
+    latents: of the video, which `instruction` describes. strength: how far up the way from the clean video to pure
+    noise it is taken before the new one is walked down from there, 0 (the video itself) to 1, measured as `tau` is; the
+    nearest point of the grid is taken. With a start, tau and tau_steps count on the way that is left.
+    """
+
+    latents: Float[Tensor, "f c h w"]
+    instruction: Instruction
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"got a strength of {self.strength}; wanted 0 (the video as it is) to 1 (from its noise)")
+
+
 def legs(
     process: Process, times: Float[Tensor, "n"], sampling: Sampling
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "m"]]:
@@ -83,15 +102,19 @@ def generate(
     rngs: Sequence[Generator],
     sampling: Sampling | None = None,
     on_step: OnStep | None = None,
+    start: Start | None = None,
 ) -> Float[Tensor, "b f c h w"]:
     """The latents of one video for each instruction, each with the randomness of its own CPU generator.
 
     On a CPU every instruction runs in a forward of its own: the bytes then depend on the request alone, never on its
     neighbours. Where a first frame is missing, the network's image mode makes it from the text (text -> image ->
-    video). `on_step(i, x)` is called after every step of the video's grid. Raises ValueError for given frames of
-    another size than the instruction's, and where the weights or settings lead to values that are no numbers.
+    video). `on_step(i, x)` is called after every step of the video's grid. `start`: of the one video that is asked for.
+    Raises ValueError for given frames of another size than the instruction's, for a start of another shape, and where
+    the weights or settings lead to values that are no numbers.
     """
     sampling = (sampling or Sampling()).of(parts.system)
+    if start is not None:
+        start = _fitting(parts, instructions, start)
     if _device(parts).type == "cpu" and len(instructions) > 1:
         each = zip(instructions, rngs, strict=True)
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
@@ -102,7 +125,7 @@ def generate(
         stills = _walk(parts, images, [rngs[row] for row in bare], sampling, None)
         for row, still in zip(bare, stills, strict=True):
             asked[row] = replace(asked[row], frames={FIRST: still[0], **asked[row].frames})
-    x = _walk(parts, asked, rngs, sampling, on_step)
+    x = _walk(parts, asked, rngs, sampling, on_step, start)
     if not bool(x.isfinite().all()):
         raise ValueError("got a video that is not made of numbers; use sound weights, or a smaller guidance scale")
     return x
@@ -128,26 +151,36 @@ def encoded(parts: Parts, instruction: Instruction) -> Instruction:
     return replace(instruction, frames=frames, size=instruction.size or system.sizes[0], fps=fps)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: its tensors could not take part in the gradients of a rule for held frames
 def _walk(
     parts: Parts,
     instructions: Sequence[Instruction],
     rngs: Sequence[Generator],
     sampling: Sampling,
     on_step: OnStep | None,
+    start: Start | None = None,
 ) -> Float[Tensor, "b f c h w"]:
-    """From noise to latents over both legs of the grid; `sampling` is complete, the frames are latents."""
+    """From noise, or from the start's, to latents over both legs; `sampling` is complete, the frames are latents."""
     system, shape = parts.system, _latent_shape(parts, instructions[0])
     assert sampling.steps is not None
     assert sampling.guidance is not None
     scale: float = sampling.guidance
     whole = grid(system.process, sampling.steps)
-    x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
-    x = system.process.sigma(whole[0]) * system.noise(x, rngs)
+    if start is None:
+        x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
+        x = system.process.sigma(whole[0]) * system.noise(x, rngs)
+    else:
+        x = start.latents[None].to(_device(parts), torch.float32)
+        noise = level(system.process, whole)
+        whole = whole[int((noise / noise[0] - start.strength).abs().argmin()) :]
+        if len(whole) == 1:
+            return x
     slots = system.condition
     # Drawn once: at every step both legs and both terms of guidance see the same noise in the pictures.
     seen = zip(instructions, rngs, strict=True)
     noises = [picture_noise(each, slots, rng) if slots.noise_at_inference else {} for each, rng in seen]
+    length = instructions[0].length
+    spans = system.window.spans(length) if system.window else [slice(None)]
     read = cache(parts.text)  # every leg, term and step asks for the same few texts
 
     def conditions(asked: Sequence[Instruction], t: Tensor) -> Cond:
@@ -155,16 +188,32 @@ def _walk(
         asked = [noised(each, slots, noise, video) for each, noise in zip(asked, noises, strict=True)]
         return condition(asked, text=read, slots=slots, shape=shape, vector=system.vector)
 
-    def following(asked: Sequence[Instruction]) -> Denoise:
+    def following(asked: Sequence[Instruction], scale: float = scale) -> Denoise:
         """Text guidance: the unconditional term keeps the pictures."""
-        textless = [instruction.without(text=True) for instruction in asked]
+        told = [system.told(each) for each in asked]
 
         def at(t: Tensor) -> Denoise:
-            mix = [(scale, conditions(asked, t))] + ([(1 - scale, conditions(textless, t))] if scale != 1 else [])
-            return guided(parts.denoiser, mix)
+            def over(span: slice) -> Denoise:
+                here = [_within(each, span) for each in told]
+                weight = _weight(system, scale, length, span)
+                mix: list[tuple[Weight, Cond]] = [(weight, conditions(here, t))]
+                if scale != 1:
+                    mix.append((1 - weight, conditions([each.without(text=True) for each in here], t)))
+                return guided(parts.denoiser, mix)
 
-        return (lambda x, t: at(t)(x, t)) if slots.noise_varies else at(whole[0])
+            return windows(over, spans)
 
+        denoise = (lambda x, t: at(t)(x, t)) if slots.noise_varies else at(whole[0])
+        known, mask = _known(asked, told, shape)
+        if system.held is None or not bool(mask.any()):
+            return denoise
+        return system.held(denoise, known.to(x.device), mask.to(x.device), system.process)
+
+    if start is not None:
+        x = invert(following([start.instruction], 1.0), x, whole, system.process)
+    if system.warp is not None and start is None:
+        denoise = following(instructions)
+        x, whole = system.warp(denoise, x, whole, system.process, lambda like: system.noise(like, rngs))
     before, after = legs(system.process, whole, sampling)
     lastless = [instruction.without(frame=LAST) for instruction in instructions]
     early, rest = (lastless, instructions) if sampling.late else (instructions, lastless)
@@ -185,6 +234,44 @@ def _walk(
                 report,
             )
     return x
+
+
+def _fitting(parts: Parts, instructions: Sequence[Instruction], start: Start) -> Start:
+    """The start with its instruction's pictures as latents."""
+    got = (len(instructions), *start.latents.shape)
+    wanted = (1, instructions[0].length, *_latent_shape(parts, instructions[0]))
+    if got != wanted or start.instruction.length != instructions[0].length:
+        raise ValueError(f"got a start of {got} for videos of {wanted}; wanted one video, and a start of its shape")
+    return replace(start, instruction=encoded(parts, start.instruction))
+
+
+def _weight(system: System, scale: float, length: int, span: slice) -> Weight:
+    """The guidance scale of the frames of a window: one number where it is the same in all."""
+    if system.guidance_first is None or scale == 1 or length == 1:
+        return scale
+    return torch.linspace(system.guidance_first, scale, length)[span]
+
+
+def _within(instruction: Instruction, span: slice) -> Instruction:
+    """The instruction of a window of its frames: the first window has the leading pictures, the last one the last."""
+    if span == slice(None):
+        return instruction
+    ends = [span.start == 0] * span.stop + [span.stop == instruction.length]  # of frame 0, 1, ... and of the last
+    frames = {index: image for index, image in instruction.frames.items() if index < span.stop and ends[index]}
+    return replace(instruction, frames=frames, length=span.stop - span.start)
+
+
+def _known(
+    asked: Sequence[Instruction], told: Sequence[Instruction], shape: tuple[int, int, int]
+) -> tuple[Float[Tensor, "b f c h w"], Bool[Tensor, "b f 1 1 1"]]:
+    """The pictures that the network is not told, at their places in the video, and a mask of these places."""
+    known = torch.zeros(len(asked), asked[0].length, *shape)
+    mask = torch.zeros(len(asked), asked[0].length, 1, 1, 1, dtype=torch.bool)
+    for row, (whole, part) in enumerate(zip(asked, told, strict=True)):
+        for index in whole.frames.keys() - part.frames.keys():
+            known[row, index] = torch.as_tensor(whole.frames[index])
+            mask[row, index] = True
+    return known, mask
 
 
 def _latent_shape(parts: Parts, instruction: Instruction) -> tuple[int, int, int]:

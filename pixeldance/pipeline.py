@@ -19,12 +19,12 @@ from torch import Generator, Tensor
 from pixeldance import adapter, checkpoint
 from pixeldance.codec import to_pixels
 from pixeldance.diffusion.noise import generators
-from pixeldance.generate import OnStep, Sampling, generate
+from pixeldance.generate import OnStep, Sampling, Start, generate
 from pixeldance.image import ImageSource, fit, read_image
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.nets import lora
 from pixeldance.nets.words import words
-from pixeldance.system import Parts, System
+from pixeldance.system import Maker, Parts
 
 SHIPPED = Path(__file__).parent / "weights" / "small"
 SEEDS = 2**32  # torch's CPU generator reads no more of a seed: larger ones would repeat these
@@ -110,15 +110,22 @@ class Pipeline:
         rng: Generator,
         sampling: Sampling | None = None,
         on_step: OnStep | None = None,
+        start: Start | None = None,
     ) -> Float[Tensor, "f c h w"]:
-        """One instruction to latents, for `decode`; frames of them may stand in the next instruction."""
-        return self._latents([instruction], [rng], sampling, on_step)[0]
+        """One instruction to latents, for `decode`; frames of them may stand in the next instruction. With a `start`,
+        its noise takes the place of that from `rng`."""
+        return self._latents([instruction], [rng], sampling, on_step, start)[0]
 
     def _latents(
-        self, asked: Sequence[Instruction], rngs: Sequence[Generator], sampling: Sampling | None, on_step: OnStep | None
+        self,
+        asked: Sequence[Instruction],
+        rngs: Sequence[Generator],
+        sampling: Sampling | None,
+        on_step: OnStep | None,
+        start: Start | None = None,
     ) -> Float[Tensor, "b f c h w"]:
         with lora.folded(self.parts):
-            return generate(self.parts, asked, rngs, sampling, on_step)
+            return generate(self.parts, asked, rngs, sampling, on_step, start)
 
     @torch.inference_mode()
     def decode(self, latents: Float[Tensor, "b f z i j"]) -> list[UInt8[np.ndarray, "f h w 3"]]:
@@ -189,7 +196,7 @@ class Pipeline:
 
 
 def instruct(
-    system: System,
+    system: Maker,
     prompt: str,
     image: ImageSource | None = None,
     last_image: ImageSource | None = None,
@@ -214,20 +221,7 @@ def instruct(
             f"got a prompt of {len(prompt):,} characters; this model reads {longest} words and at most "
             f"{MAX_PROMPT:,} characters: say it shorter"
         )
-    length = system.frames[0] if num_frames is None else num_frames
-    if length not in system.frames:
-        near = min(system.frames, key=lambda possible: abs(possible - length))
-        raise ValueError(f"got {length} frames; this model makes {_either(system.frames)}: try {near}")
-    size = (
-        system.sizes[0][0] if height is None else height,
-        system.sizes[0][1] if width is None else width,
-    )
-    if size not in system.sizes:
-        near_size = min(system.sizes, key=lambda s: abs(s[0] - size[0]) + abs(s[1] - size[1]))
-        raise ValueError(
-            f"got a size of {size[1]}x{size[0]} (width x height); this model makes "
-            f"{_either(f'{w}x{h}' for h, w in system.sizes)}: try {near_size[1]}x{near_size[0]}"
-        )
+    length, size = system.length(num_frames), system.size(height, width)
     rate = system.fps if fps is None else fps
     if not 0 < rate < math.inf:
         raise ValueError(f"got {rate} frames per second; wanted a number above 0, e.g. this model's {system.fps:g}")
@@ -236,7 +230,7 @@ def instruct(
         raise ValueError("got a picture for a video of one frame; an image comes from its text alone")
     frames = {index: fit(read_image(source), size=size, rule=fit_rule) for index, source in given.items()}
     asked = Instruction(text=prompt, frames=frames, length=length, size=size, fps=rate)
-    system.condition.check(asked)
+    system.check(asked)
     return asked
 
 

@@ -9,10 +9,10 @@ import hashlib
 import io
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose, nan
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from PIL import Image
@@ -26,7 +26,7 @@ from pixeldance.instruction import Instruction
 from pixeldance.metrics.choose import RULE
 from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import SHIPPED, Pipeline, check_seed, instruct
-from pixeldance.system import System
+from pixeldance.system import Maker
 from pixeldance.video import Video, frames_sha256, iterate_video
 
 PNG = "data:image/png;base64,"
@@ -90,7 +90,7 @@ class Request(Record):
     tau_steps: int | None
     seed: int
 
-    def instruction(self, system: System) -> Instruction:
+    def instruction(self, system: Maker) -> Instruction:
         """The request in a model's terms. Raises ValueError where the model cannot make it."""
         given = [None if picture is None else picture.pixels() for picture in (self.first, self.last)]
         height, width = self.height, self.width
@@ -117,6 +117,18 @@ class Model(Record):
     folder: str | None
     sha256: str
     loras: tuple[Lora, ...] = ()
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> "Model":
+        """The model of a pipeline; it must come from a checkpoint."""
+        if pipeline.folder is None or pipeline.model_hash is None:
+            raise ValueError("got a model made in memory, which has no hash; save it and load it (pixeldance.load)")
+        loras = tuple(
+            Lora(folder=printable(str(each.folder)), sha256=each.sha256, base=each.base, scale=each.scale)
+            for each in pipeline.loras.values()
+        )
+        folder = None if pipeline.folder == SHIPPED else printable(str(pipeline.folder))
+        return cls(folder=folder, sha256=pipeline.model_hash, loras=loras)
 
 
 class Try(Record):
@@ -167,19 +179,12 @@ class Receipt(Record):
         choice: Choice | None = None,
     ) -> "Receipt":
         """The receipt of a video that this pipeline has just made; it must come from a checkpoint."""
-        if pipeline.folder is None or pipeline.model_hash is None:
-            raise ValueError("got a model made in memory, which has no hash; save it and load it (pixeldance.load)")
-        folder = None if pipeline.folder == SHIPPED else printable(str(pipeline.folder))
-        loras = tuple(
-            Lora(folder=printable(str(each.folder)), sha256=each.sha256, base=each.base, scale=each.scale)
-            for each in pipeline.loras.values()
-        )
         return cls(
-            clip=printable(Path(clip).name + ("/" if clip.endswith("/") else "")),
+            clip=named(clip),
             frames_sha256=frames_sha256(video),
             request=request,
             unknown_words=tuple(pipeline.unknown_words(request.prompt)),
-            model=Model(folder=folder, sha256=pipeline.model_hash, loras=loras),
+            model=Model.of(pipeline),
             versions=versions(),
             threads=torch.get_num_threads(),
             seconds=round(seconds, 3),
@@ -192,12 +197,20 @@ class Receipt(Record):
         return self.model_dump_json(indent=1) + "\n"
 
 
+Kind = TypeVar("Kind", bound=Record)
+
+
 def read_receipt(path: Path) -> Receipt:
     """A receipt from its file. Raises ValueError for anything else."""
+    return read_record(path, Receipt)
+
+
+def read_record(path: Path, kind: type[Kind]) -> Kind:
+    """A receipt of some kind from its file. Raises ValueError for anything else."""
     if not path.is_file():
         raise ValueError(f"got {path}, which is no file; wanted the .json that lies beside a clip")
     try:
-        return Receipt.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "as a whole"
@@ -229,8 +242,10 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether a clip is what its receipt says, and in words why, a line each."""
+    """Whether a clip is what its receipt says, and in words why, a line each. again: whether its frames were the same
+    when they were made again, whatever the file beside the receipt is."""
 
+    again: bool
     same: bool
     report: tuple[str, ...]
 
@@ -242,19 +257,41 @@ def verify(path: Path, pipeline: Pipeline, on_step: OnStep | None = None) -> Ver
     """
     receipt = read_receipt(path)
     made = render(pipeline, receipt.request, on_step)
-    got, wanted = frames_sha256(made), receipt.frames_sha256
+    verdict = compared(path.parent, receipt, frames_sha256(made), pipeline)
+    if verdict.again and (other := _other_readings(receipt, made)):
+        note = f"the meter reads otherwise: {other}; the receipt was changed"
+        return replace(verdict, same=False, report=(verdict.report[0], note, *verdict.report[1:]))
+    return verdict
+
+
+@runtime_checkable
+class Written(Protocol):
+    """What receipts of all kinds say of a clip."""
+
+    @property
+    def clip(self) -> str: ...
+    @property
+    def frames_sha256(self) -> str: ...
+    @property
+    def model(self) -> Model: ...
+    @property
+    def versions(self) -> dict[str, str]: ...
+    @property
+    def threads(self) -> int: ...
+
+
+def compared(folder: Path, receipt: Written, got: str, pipeline: Pipeline) -> Verdict:
+    """The verdict on a clip in `folder` whose frames, made again by `pipeline`, have the hash `got`."""
+    wanted = receipt.frames_sha256
     report = [f"rendered again: {'the same' if got == wanted else 'other'} frames, sha256 {got}"]
     if got != wanted:
         causes = differences(receipt, pipeline) or ["the receipt was changed, or this processor rounds otherwise"]
         report.append(f"the receipt says sha256 {wanted}; likely because {' and '.join(causes)}")
-    same, decoded = _clip(path.parent, receipt)
-    if got == wanted and (other := _other_readings(receipt, made)):
-        same = False
-        report.append(f"the meter reads otherwise: {other}; the receipt was changed")
-    return Verdict(same=got == wanted and same, report=(*report, decoded))
+    same, decoded = _clip(folder, receipt)
+    return Verdict(again=got == wanted, same=got == wanted and same, report=(*report, decoded))
 
 
-def differences(receipt: Receipt, pipeline: Pipeline) -> list[str]:
+def differences(receipt: Written, pipeline: Pipeline) -> list[str]:
     """What is other here than where the clip was made."""
     found = []
     if pipeline.model_hash != receipt.model.sha256:
@@ -276,6 +313,11 @@ def differences(receipt: Receipt, pipeline: Pipeline) -> list[str]:
     return found
 
 
+def named(clip: str) -> str:
+    """The name of a clip's file, or of its folder with a / behind it."""
+    return printable(Path(clip).name + ("/" if clip.endswith("/") else ""))
+
+
 def printable(text: str) -> str:
     """The text with what is no Unicode (bytes in file names) escaped, so that it can be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -290,7 +332,7 @@ def _other_readings(receipt: Receipt, made: Video) -> str:
     return ", ".join(sorted({*unlike, *(now.keys() - receipt.meter.keys())}))
 
 
-def _clip(folder: Path, receipt: Receipt) -> tuple[bool, str]:
+def _clip(folder: Path, receipt: Written) -> tuple[bool, str]:
     """Whether nothing speaks against the clip beside a receipt, in truth and in words."""
     name = receipt.clip
     clip = folder / Path(name).name

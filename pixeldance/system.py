@@ -1,17 +1,46 @@
 """A system is a frozen record of everything that defines a model but its weights; variants come from `replace()`."""
 
-from dataclasses import dataclass
-from typing import get_args
+from dataclasses import dataclass, replace
+from typing import Protocol, get_args, runtime_checkable
 
 from torch import nn
 
 from pixeldance.codec import Codec, CodecConfig, build_codec
 from pixeldance.condition import ImageSlots, VectorPart, vector_width
 from pixeldance.diffusion.denoise import Denoiser, PredictionType
-from pixeldance.diffusion.noise import Iid
+from pixeldance.diffusion.given import Held
+from pixeldance.diffusion.guide import Window
+from pixeldance.diffusion.noise import Iid, Prior
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.diffusion.warp import Warped
+from pixeldance.instruction import Instruction
 from pixeldance.nets.text import CLIPConfig, TextConfig, TextEncoder, build_text
 from pixeldance.nets.unet import UNet, UNetConfig
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """How much text is read: up to `length` - 1 words."""
+
+    @property
+    def length(self) -> int: ...
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """What a request asks of whatever makes its video: a system, or the abilities of a pretrained pipeline."""
+
+    @property
+    def text(self) -> Reads: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def guidance(self) -> float: ...
+    def length(self, frames: int | None) -> int: ...
+    def size(self, height: int | None, width: int | None) -> tuple[int, int]: ...
+    def check(self, instruction: Instruction) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +52,12 @@ class System:
     vector: what the network is told in its vector condition, in this order: the text as one vector, frames per second,
     height and width in pixels (Stable Diffusion XL's micro-conditions, arXiv 2307.01952).
     trained: the parts that training changes; the codec never is one of them.
+    noise: what it is noised with. held: a rule for pictures of frames that have no slot, None: they are refused.
+    window: videos that are longer than this are made as overlapping windows, all of them together.
+    warp: how the frames of a model of pictures come to move, None for one that knows how things move.
+    guidance_first: the guidance at the first frame, from which it rises evenly to that at the last; None: all alike.
+    step_offset: added to the noise level that the network is told, 1000 t; -1 for networks that were trained on DDPM's
+    steps counted from 0, as Stable Diffusion's.
     """
 
     codec: CodecConfig
@@ -30,7 +65,7 @@ class System:
     net: UNetConfig
     process: VP | VE | Flow | EDM
     prediction: PredictionType
-    noise: Iid = Iid()
+    noise: Prior = Iid()
     condition: ImageSlots = ImageSlots()
     frames: tuple[int, ...] = (16, 1)
     sizes: tuple[tuple[int, int], ...] = ((64, 64),)
@@ -39,6 +74,11 @@ class System:
     guidance: float = 2.0
     vector: tuple[VectorPart, ...] = ("text",)
     trained: tuple[str, ...] = ("text", "net")
+    step_offset: float = 0.0
+    held: Held | None = None
+    window: Window | None = None
+    warp: Warped | None = None
+    guidance_first: float | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.vector)) < len(self.vector) or not set(self.vector) <= set(get_args(VectorPart)):
@@ -55,6 +95,41 @@ class System:
                 f"{self.vector} make {wanted}"
             )
 
+    def told(self, instruction: Instruction) -> Instruction:
+        """The request as the network is told it: without the pictures that `held` sees to."""
+        if self.held is None:
+            return instruction
+        slotted = {index: image for index, image in instruction.frames.items() if index in self.condition.places}
+        return replace(instruction, frames=slotted)
+
+    def length(self, frames: int | None) -> int:
+        """A number of frames that it can make, None: its own. Raises ValueError for others, naming the nearest."""
+        wanted = self.frames[0] if frames is None else frames
+        if wanted not in self.frames:
+            near = min(self.frames, key=lambda possible: abs(possible - wanted))
+            raise ValueError(f"got {wanted} frames; this model makes {' or '.join(map(str, self.frames))}: try {near}")
+        return wanted
+
+    def size(self, height: int | None, width: int | None) -> tuple[int, int]:
+        """A height and width that it can make, None: its own. Raises ValueError for others, naming the nearest."""
+        own = self.sizes[0]
+        wanted = (own[0] if height is None else height, own[1] if width is None else width)
+        if wanted not in self.sizes:
+            near = min(self.sizes, key=lambda size: abs(size[0] - wanted[0]) + abs(size[1] - wanted[1]))
+            known = " or ".join(f"{w}x{h}" for h, w in self.sizes)
+            raise ValueError(
+                f"got a size of {wanted[1]}x{wanted[0]} (width x height); this model makes {known}: try "
+                f"{near[1]}x{near[0]}"
+            )
+        return wanted
+
+    def check(self, instruction: Instruction) -> None:
+        """Raise ValueError for pictures of frames that the model cannot take, or that the video does not have."""
+        self.condition.check(self.told(instruction))
+        beyond = sorted(index for index in instruction.frames if not -instruction.length <= index < instruction.length)
+        if beyond:
+            raise ValueError(f"got pictures for frames {beyond} of a video of {instruction.length}; wanted fewer")
+
 
 class Parts(nn.Module):
     """The networks of a system: codec, text encoder and denoising net."""
@@ -69,4 +144,5 @@ class Parts(nn.Module):
     @property
     def denoiser(self) -> Denoiser:
         """The net as a function from (x_t, t, cond) to x0."""
-        return Denoiser(self.net, self.system.process, self.system.prediction)
+        system = self.system
+        return Denoiser(self.net, system.process, system.prediction, step_offset=system.step_offset)

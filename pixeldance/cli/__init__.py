@@ -14,15 +14,20 @@ import typer
 from pixeldance import __version__
 from pixeldance.cli.calibrate import calibrate
 from pixeldance.cli.data import check
+from pixeldance.cli.edit import edit
 from pixeldance.cli.encode import encode
 from pixeldance.cli.evaluate import evaluate
+from pixeldance.cli.export import export
 from pixeldance.cli.extend import extend
 from pixeldance.cli.film import film
 from pixeldance.cli.generate import generate
 from pixeldance.cli.meter import meter
 from pixeldance.cli.plot import plot
+from pixeldance.cli.reproduce import reproduce
 from pixeldance.cli.serve import serve
+from pixeldance.cli.studio import studio
 from pixeldance.cli.sweep import sweep
+from pixeldance.cli.systems import systems
 from pixeldance.cli.toybox import toybox
 from pixeldance.cli.train import train
 from pixeldance.cli.verify import verify
@@ -69,7 +74,25 @@ def explained(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for each in (generate, film, extend, sweep, calibrate, verify, meter, train, plot, serve, toybox, evaluate):
+for each in (
+    generate,
+    film,
+    extend,
+    edit,
+    sweep,
+    calibrate,
+    verify,
+    meter,
+    train,
+    export,
+    plot,
+    serve,
+    studio,
+    toybox,
+    evaluate,
+    reproduce,
+    systems,
+):
     app.command()(explained(each))
 sets = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Look after data.")
 sets.command()(explained(check))

@@ -3,12 +3,12 @@
 import secrets
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from pixeldance.cli import ask
+from pixeldance.cli import ask, models
+from pixeldance.cli.systems import SystemName, trained
 from pixeldance.cli.tries import kept
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**12), metavar="N", 
 Fps = Annotated[float | None, Option(parser=ask.number(0.1, 240), metavar="X", help="Frames per second." + OWN)]
 Size = Annotated[str | None, Option(metavar="WxH", help="Width x height in pixels." + OWN)]
 ModelFolder = Annotated[
-    str | None, Option("--model", metavar="DIR", help="A checkpoint.  [default: the model that ships]")
+    str | None,
+    Option("--model", metavar="MODEL", help="A checkpoint, or a pipeline's folder or hub name.  [default: ours]"),
 ]
 Loras = Annotated[
     list[str] | None,
@@ -99,6 +100,9 @@ def generate(
     fps: Fps = None,
     size: Size = None,
     model: ModelFolder = None,
+    memory: models.MemoryUse = None,
+    first_from_text: models.FirstFromText = None,
+    system_name: SystemName = None,
     lora: Loras = None,
     any_base: AnyBase = False,
     count: Count = 1,
@@ -124,7 +128,11 @@ def generate(
         raise ValueError(f"got --tau {tau} and --tau-steps {tau_steps}; give one of them")
     if end is not None and (tau is not None or tau_steps is not None or last is None):
         raise ValueError(f"got --end {ask.shown(end)}; it needs --last, and takes the place of --tau and --tau-steps")
-    condition, per_clip = _choosing(best_of, until, tries, first=first, last=last)
+    if system_name is not None and model is not None:
+        raise ValueError(f"got --system {system_name} and --model {model}; give one of them")
+    if first_from_text is not None and first is not None:
+        raise ValueError(f"got --first {ask.shown(first)} and --first-from-text; give one of them")
+    condition, per_clip = _choosing(best_of, until, tries, first=first or first_from_text, last=last)
     if condition is not None and workers > 1:
         raise ValueError(f"got --workers {workers} with --until, which makes one try after the other; leave them out")
     start = secrets.randbelow(ask.SEEDS - count * per_clip + 1) if seed is None else seed
@@ -148,22 +156,32 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    from pixeldance import checkpoint
     from pixeldance.instruction import FIRST, LAST
-    from pixeldance.pipeline import SHIPPED, instruct, load
+    from pixeldance.pipeline import SHIPPED, instruct
     from pixeldance.receipt import Picture, Receipt, Request
 
-    folder = SHIPPED if model is None else Path(model).absolute()
+    if system_name is not None:
+        model = str(trained(system_name))
+    folder = SHIPPED if model is None else models.place(model)
     if end is not None:
         from pixeldance.metrics import calibration
 
         tau = calibration.tau_of(end, folder)
-    system = checkpoint.read_system(folder)
+    system = models.described(folder)
+    if first_from_text is not None:
+        from pixeldance.engines.still import still
+
+        height, width = system.size(height, width)
+        pixels[0] = still(models.place(first_from_text), text, height=height, width=width, seed=start)
     asked = instruct(system, text, *pixels, num_frames=frames, height=height, width=width, fit_rule=fit)
-    height, width = asked.size or system.sizes[0]
+    height, width = asked.size or system.size(None, None)
+    drawn = None
+    if first_from_text is not None:
+        picture = np.asarray(asked.frames[FIRST])
+        drawn = Picture.of_bytes(picture, picture.tobytes(), first_from_text)
     request = Request(
         prompt=text,
-        first=None if first is None else Picture.of(np.asarray(asked.frames[FIRST]), first),
+        first=drawn if first is None else Picture.of(np.asarray(asked.frames[FIRST]), first),
         last=None if last is None else Picture.of(np.asarray(asked.frames[LAST]), last),
         fit=fit,
         background=background,
@@ -183,7 +201,7 @@ def generate(
     ask.check(wanted, force=force, fps=request.fps)
 
     torch.set_num_threads(threads)
-    pipeline = load(folder)
+    pipeline = models.opened(folder, memory, workers)
     for place, scale in loras:
         pipeline.load_lora_weights(place, scale=scale, any_base=any_base)
     unknown = pipeline.unknown_words(text)

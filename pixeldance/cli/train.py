@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Exit, Option
 
 from pixeldance.cli import ask
+from pixeldance.cli.systems import SystemName, toy_run
 
 if TYPE_CHECKING:
     from pixeldance.training.loop import Training
 
 
 def train(
-    experiment: Annotated[Path, Argument(metavar="EXPERIMENT", help="A Python file with config(...) -> Training.")],
+    experiment: Annotated[
+        Path | None,
+        Argument(metavar="EXPERIMENT", help="A Python file with config(...) -> Training.", show_default=False),
+    ] = None,
     settings: Annotated[
         list[str] | None, Argument(metavar="[NAME=VALUE]...", help="What its config takes.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, Option("--out", "-o", metavar="DIR", help="Folder of the run; runs/ and the experiment's name.")
     ] = None,
+    init: Annotated[
+        str | None,
+        Option(
+            metavar="WEIGHTS",
+            help="Start from: a checkpoint; or a published model's folder, or OWNER/NAME[@COMMIT] on the hub.",
+        ),
+    ] = None,
+    system: SystemName = None,
     steps: Annotated[
         int | None, Option(parser=ask.whole(1, 10**9), metavar="N", help="Steps in all; the experiment's own.")
     ] = None,
@@ -30,16 +42,18 @@ def train(
         int | None, Option(parser=ask.whole(1, 1024), metavar="N", help="Threads; as many as torch likes.")
     ] = None,
 ) -> None:
-    """Train a model as an experiment file says.
+    """Train a model as an experiment file says, or a published system at toy size.
 
     The same command again continues the run. Ctrl-C and SIGTERM end it with a checkpoint: exit code 130 or 143. Several
     processes: torchrun --nproc-per-node 8 -m pixeldance train EXPERIMENT
     """
-    if experiment.suffix != ".py" or not experiment.is_file():
+    if (experiment is None) == (system is None):
+        raise ValueError(f"got the experiment {experiment} and --system {system}; wanted one of them")
+    if experiment is not None and (experiment.suffix != ".py" or not experiment.is_file()):
         raise ValueError(
             f"got the experiment {experiment}; wanted a Python file, such as experiments/small_pixeldance.py"
         )
-    folder = Path("runs") / experiment.stem if out is None else out
+    folder = out or Path("runs") / (experiment.stem if experiment is not None else str(system))
 
     import os
     from dataclasses import replace
@@ -50,7 +64,9 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    run = _config(experiment, settings or [])
+    run = _config(experiment, settings or []) if experiment is not None else toy_run(str(system))
+    if init is not None:
+        run = _started(run, init, folder)
     main = os.environ.get("RANK", "0") == "0"
     newest = loop.latest(folder)
     if main:
@@ -62,6 +78,27 @@ def train(
         raise Exit(1) from None
     if main:
         print(saved)
+
+
+def _started(run: "Training", weights: str, folder: Path) -> "Training":
+    """The run from other weights: a checkpoint's, or a published model's, at a commit that the run's record names."""
+    from dataclasses import replace
+    from functools import partial
+
+    from pixeldance.exchange.folder import locate
+    from pixeldance.exchange.published import prepare
+    from pixeldance.training.recipe import kept
+
+    place = Path(weights)
+    if place.is_dir() and not (place / "model_index.json").is_file() and not (place / "unet").is_dir():
+        return replace(run, init=place)
+    name, _, commit = weights.partition("@")
+    before = kept(folder).get("prepare") or {}
+    if not commit and before.get("source") == name:  # what a name on the hub means may change under a run
+        commit = before.get("revision") or ""
+    origin = locate(name, commit or None)
+    source = name if origin.revision else str(origin.folder)
+    return replace(run, init=None, prepare=partial(prepare, source=source, revision=origin.revision))
 
 
 def _config(experiment: Path, settings: list[str]) -> "Training":

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option
 
+from pixeldance.cli import models
+
 
 def verify(
     receipt: Annotated[Path, Argument(metavar="RECEIPT", help="The .json beside a clip.")],
@@ -13,18 +15,20 @@ def verify(
         list[str] | None, Option(metavar="DIR", help="Where its LoRAs are now, in its order; where the receipt says.")
     ] = None,
 ) -> None:
-    """Render a clip again from its receipt, and compare.
+    """Render a clip again from its receipt, or an edit, and compare.
 
     Exit code 0: the same frames; 1: other frames, and likely why.
     """
     import torch
     from tqdm import tqdm
 
-    from pixeldance.pipeline import SHIPPED, load
+    from pixeldance.edit.receipt import is_edit, read_edit, verify_edit
+    from pixeldance.pipeline import SHIPPED
     from pixeldance.receipt import read_receipt
     from pixeldance.receipt import verify as verdict_on
 
-    read = read_receipt(receipt)
+    edit = is_edit(receipt)
+    read = read_edit(receipt) if edit else read_receipt(receipt)
     folder = Path(model or read.model.folder or SHIPPED)
     if model is None and not folder.exists():
         raise ValueError(f"{receipt} names the model {folder}, which is not here; say where it is with --model DIR")
@@ -38,11 +42,12 @@ def verify(
             f"{', '.join(folders) or 'it has none'}"
         )
     torch.set_num_threads(read.threads)
-    pipeline = load(folder)
+    pipeline = models.opened(folder)
     for index, (then, place) in enumerate(zip(read.model.loras, lora or folders, strict=True)):
         pipeline.load_lora_weights(place, str(index), then.scale, any_base=True)  # the verdict compares their hashes
-    with tqdm(total=read.request.steps, unit="step", disable=None, leave=False) as bar:
-        verdict = verdict_on(receipt, pipeline, lambda *_: bar.update())
+    # An edit of a long video is several clips, each of so many steps.
+    with tqdm(total=None if edit else read.request.steps, unit="step", disable=None, leave=False) as bar:
+        verdict = (verify_edit if edit else verdict_on)(receipt, pipeline, lambda *_: bar.update())
     print("\n".join(verdict.report))
     print("verified" if verdict.same else "NOT verified")
     raise Exit(0 if verdict.same else 1)

@@ -89,12 +89,16 @@ def coefficients(
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network that knows its process and prediction type. Calling it gives x0 in float32."""
+    """A network that knows its process and prediction type. Calling it gives x0 in float32.
+
+    step_offset: added to c_noise; -1 for networks that were trained on DDPM's steps counted from 0.
+    """
 
     net: Callable[..., Tensor]
     process: Process
     prediction: PredictionType
     sigma_data: float = 1.0
+    step_offset: float = 0.0
 
     def __call__(
         self, x: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond
@@ -106,7 +110,8 @@ class Denoiser:
 
     def _coefficients(self, t: Float[Tensor, "..."], x: Float[Tensor, "b f c h w"]) -> Coefficients:
         levels = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)
-        return coefficients(self.process, self.prediction, levels, self.sigma_data)
+        found = coefficients(self.process, self.prediction, levels, self.sigma_data)
+        return found._replace(c_noise=found.c_noise + self.step_offset)
 
     def bind(self, cond: Cond) -> Denoise:
         """The denoiser with its condition bound."""

@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_published
 import torch
-from safetensors.torch import save_file
-from tiny import TINY, random_parts
 from tiny_run import SMALLER, lines
 
 from pixeldance import checkpoint
-from pixeldance.codec import KLConfig
 from pixeldance.data.toybox import clip
 from pixeldance.diffusion.process import VP
+from pixeldance.exchange import published
 from pixeldance.image import write_image
-from pixeldance.nets.text import CLIPConfig
-from pixeldance.nets.vae import VAEConfig
 from pixeldance.system import Parts, System
 from pixeldance.systems import PIXELDANCE
 from pixeldance.training.loop import Training, train
@@ -88,25 +85,15 @@ def test_the_papers_record(experiment: Callable[[str], ModuleType], tmp_path: Pa
     assert run.parallel == "fsdp"
 
 
-def test_stable_diffusions_frozen_parts_are_taken(experiment: Callable[[str], ModuleType], tmp_path: Path):
-    """Written as diffusers and transformers write them; the tokenizer is not needed for that."""
-    text = CLIPConfig(width=16, layers=1, heads=2, feed_width=16, length=6, vocabulary_size=8)
-    codec = KLConfig(vae=VAEConfig(latent_channels=48, widths=(8, 8), layers=1, groups=4))
-    net = replace(TINY.net, vector=0)
-    system = replace(TINY, codec=codec, text=text, net=net, vector=(), trained=("net",))
-    given, parts = random_parts(system, seed=1), Parts(system)
-    for name in ("vae", "text_encoder"):
-        (tmp_path / name).mkdir()
-    codec_weights = {name: weight.contiguous() for name, weight in given.codec.net.state_dict().items()}
-    save_file(codec_weights, tmp_path / "vae" / "diffusion_pytorch_model.safetensors")
-    weights = {f"text_model.{name}": weight for name, weight in given.text.model.state_dict().items()}
-    weights["text_model.embeddings.position_ids"] = torch.arange(6)
-    save_file(weights, tmp_path / "text_encoder" / "model.safetensors")
-    experiment("paper").pretrained(parts, tmp_path)
-    for part in ("codec", "text"):
-        for name, weight in getattr(given, part).state_dict().items():
-            assert torch.equal(getattr(parts, part).state_dict()[name], weight), name
-    assert not torch.equal(given.net.conv_out.weight, parts.net.conv_out.weight)
+def test_the_paper_starts_from_stable_diffusion(experiment: Callable[[str], ModuleType], tmp_path: Path):
+    """Written as diffusers and transformers write it."""
+    pytest.importorskip("diffusers")
+    stored = tiny_published.write(tmp_path, tiny_published.unet())
+    found = published.read(stored)
+    parts = Parts(published.inflated(found))
+    experiment("paper").config("folder:a", "images:b", stored).prepare(parts)
+    assert torch.equal(parts.net.conv_out.weight, found.weights["unet"]["conv_out.weight"])
+    assert torch.equal(parts.codec.net.quant.weight, found.weights["vae"]["quant_conv.weight"])
 
 
 def test_a_checkpoint_is_tuned_to_a_folder(

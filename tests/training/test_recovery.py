@@ -18,7 +18,7 @@ from command import program
 from tiny_run import RUN, SMALLER, Colours, lines, same
 
 from pixeldance.training.loop import latest, train
-from pixeldance.training.recipe import described
+from pixeldance.training.recipe import check, described
 
 OFTEN = replace(RUN, steps=8, save_minutes=0.0)
 
@@ -184,6 +184,17 @@ def test_another_recipe_is_refused_and_named(unbroken: Path, tmp_path: Path):
     (folder / "run.json").write_text("{")
     with pytest.raises(ValueError, match="not the recipe of a run"):
         train(OFTEN, folder, progress=False)
+
+
+def test_fields_that_came_after_a_run_began_have_their_defaults(unbroken: Path, tmp_path: Path):
+    folder = shutil.copytree(unbroken.parent, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    del record["recipe"]["system"]["step_offset"], record["recipe"]["system"]["net"]["temporal_place"]
+    (folder / "run.json").write_text(json.dumps(record))
+    check(OFTEN, folder)
+    told = replace(SMALLER, step_offset=-1.0)
+    with pytest.raises(ValueError, match="system: began with"):
+        check(replace(OFTEN, system=told), folder)
 
 
 def test_a_recipe_that_never_trained_binds_nobody(tmp_path: Path):

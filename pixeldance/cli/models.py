@@ -1,0 +1,72 @@
+"""Which model a name means: a checkpoint of ours, or a pretrained pipeline of diffusers, on the disk or on the hub."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from pixeldance.cli import ask
+
+if TYPE_CHECKING:
+    from pixeldance.pipeline import Pipeline
+    from pixeldance.system import Maker
+
+MemoryUse = Annotated[
+    str | None,
+    Option(
+        "--memory",
+        parser=ask.one_of("low", "mid", "high"),
+        metavar="low|mid|high",
+        help="Of a pretrained pipeline on a GPU: layers, parts or all of it are there at once.  [default: high]",
+    ),
+]
+FirstFromText = Annotated[
+    str | None, Option(metavar="MODEL", help="Make the first frame by this text-to-image pipeline: folder or hub name.")
+]
+
+
+def place(model: str) -> Path:
+    """The folder of a model; of a name on the hub, OWNER/NAME or OWNER/NAME@COMMIT, what is cached or fetched of it."""
+    folder = Path(model)
+    if folder.exists() or folder.is_absolute() or model.count("/") != 1 or model.startswith("."):
+        return folder.absolute()
+
+    from pixeldance.exchange.folder import locate
+
+    name, _, commit = model.partition("@")
+    return locate(name, commit or None).folder
+
+
+def is_engine(folder: Path) -> bool:
+    """Whether a folder is a pipeline of diffusers, and no checkpoint of ours."""
+    return (folder / "model_index.json").is_file()
+
+
+def described(folder: Path) -> "Maker":
+    """What the model of a folder can make; its weights are not opened."""
+    if is_engine(folder):
+        from pixeldance.engines import engine
+
+        return engine.described(folder)[1]
+
+    from pixeldance import checkpoint
+
+    return checkpoint.read_system(folder)
+
+
+def opened(folder: Path, memory: str | None = None, workers: int = 1) -> "Pipeline":
+    """The model of a folder. Raises ValueError for a use of memory, or several processes, that it does not know."""
+    if is_engine(folder):
+        from pixeldance.engines import engine
+
+        if workers > 1:
+            raise ValueError(
+                f"got --workers {workers} for a pretrained pipeline, which runs in one process; leave it out"
+            )
+        return engine.load(folder, "low" if memory == "low" else "mid" if memory == "mid" else "high")
+
+    from pixeldance.pipeline import load
+
+    if memory is not None:
+        raise ValueError(f"got --memory {memory} for a checkpoint, which is in memory as a whole; leave it out")
+    return load(folder)

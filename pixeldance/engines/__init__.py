@@ -1,0 +1,1 @@
+"""Pretrained pipelines of diffusers behind the calls that a model of ours answers: pictures, tau, cancel."""
