@@ -4,6 +4,7 @@ Each function takes a denoiser and gives another one, so that they nest freely: 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,22 +16,32 @@ from pixeldance.diffusion.process import per_sample
 Model = Callable[[Tensor, Tensor, Cond], Tensor]
 
 
-def guided(model: Model, mix: Sequence[tuple[float, Cond]]) -> Denoise:
+Weight = float | Float[Tensor, "f"]
+
+
+def guided(model: Model, mix: Sequence[tuple[Weight, Cond]]) -> Denoise:
     """A weighted sum of conditional estimates; classifier-free guidance (arXiv 2207.12598) at scale s is
     [(s, cond), (1 - s, cond without text)].
 
-    The weights must sum to 1: then the sum means the same in x0-space, eps-space and score-space. Terms of weight
-    0 are not computed. They run one after the other: on a CPU a batch of two gains nothing and changes the bytes.
+    A weight is one number, or one for each frame (Stable Video Diffusion, arXiv 2311.15127, app. D). The weights must
+    sum to 1: then the sum means the same in x0-space, eps-space and score-space. Terms of weight 0 are not computed.
+    They run one after the other: on a CPU a batch of two gains nothing and changes the bytes.
     """
-    total = sum(weight for weight, _ in mix)
-    if not abs(total - 1) <= 1e-6:
-        raise ValueError(f"got guidance weights that sum to {total}; wanted 1, e.g. [(2, cond), (-1, without)]")
-    terms = [(weight, cond) for weight, cond in mix if weight != 0]
+    total = torch.as_tensor(sum(torch.as_tensor(weight, dtype=torch.float64) for weight, _ in mix))
+    if not bool(((total - 1).abs() <= 1e-6).all()):
+        raise ValueError(
+            f"got guidance weights that sum to {total.tolist()}; wanted 1, e.g. [(2, cond), (-1, without)]"
+        )
+    terms = [(weight, cond) for weight, cond in mix if bool(torch.as_tensor(weight != 0).any())]
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
-        return torch.stack([weight * model(x, t, cond) for weight, cond in terms]).sum(0)
+        return torch.stack([_by_frame(weight, x) * model(x, t, cond) for weight, cond in terms]).sum(0)
 
     return denoise
+
+
+def _by_frame(weight: Weight, x: Tensor) -> float | Tensor:
+    return weight.to(x).reshape(1, -1, *(1,) * (x.ndim - 2)) if isinstance(weight, Tensor) else weight
 
 
 def hold(denoise: Denoise, known: Float[Tensor, "b f c h w"], mask: Bool[Tensor, "#b #f #c #h #w"]) -> Denoise:
@@ -66,13 +77,16 @@ def windows(denoise_of: Callable[[slice], Denoise], spans: Sequence[slice]) -> D
     """Overlapping windows of frames, each with a denoiser of its own, averaged where they meet.
 
     The mean is the least-squares merge of MultiDiffusion (arXiv 2302.08113 eq. 5) and Gen-L-Video (2305.18264).
-    The spans must cover every frame of x.
+    The spans must cover every frame of x; a single one is the denoiser itself.
     """
+    of_span = [(span, denoise_of(span)) for span in spans]
+    if len(of_span) == 1 and of_span[0][0] == slice(None):
+        return of_span[0][1]
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         total, count = torch.zeros_like(x), torch.zeros(x.shape[1], dtype=x.dtype, device=x.device)
-        for span in spans:
-            total[:, span] += denoise_of(span)(x[:, span], t[:, span] if t.ndim == 2 else t)
+        for span, denoise_span in of_span:
+            total[:, span] += denoise_span(x[:, span], t[:, span] if t.ndim == 2 else t)
             count[span] += 1
         if not bool(count.all()):
             missing = torch.nonzero(count == 0).flatten().tolist()
@@ -80,3 +94,28 @@ def windows(denoise_of: Callable[[slice], Denoise], spans: Sequence[slice]) -> D
         return total / count.reshape(1, -1, *(1,) * (x.ndim - 2))
 
     return denoise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A long video as overlapping windows of `length` frames, one every `stride` frames; the last ends with the video.
+
+    The longest stride that still overlaps is length - 1; at `stride` = length the windows are independent videos.
+    """
+
+    length: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.length:
+            raise ValueError(
+                f"got windows of {self.length} frames every {self.stride}; wanted 1 <= stride <= length, which leaves "
+                "no gaps"
+            )
+
+    def spans(self, frames: int) -> list[slice]:
+        """The windows of a video of `frames` frames; one for all of it where it is no longer than a window."""
+        if frames <= self.length:
+            return [slice(None)]
+        starts = [*range(0, frames - self.length, self.stride), frames - self.length]
+        return [slice(start, start + self.length) for start in starts]

@@ -32,6 +32,7 @@ PIXELDANCE = System(
     guidance=9.0,
     vector=(),
     trained=("net",),
+    step_offset=-1.0,
 )
 """The paper's configuration: 1.44 B parameters in the denoising network."""
 
@@ -65,6 +66,7 @@ SMALL_PIXELDANCE = replace(
     guidance=2.0,
     vector=("text",),
     trained=("text", "net"),
+    step_offset=0.0,
 )
 """The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
 pixels are kept exactly), x0-prediction on a cosine schedule shifted to more noise, text as a vector too."""

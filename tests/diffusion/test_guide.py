@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pixeldance.diffusion.denoise import Cond, Denoise
-from pixeldance.diffusion.guide import clip, guided, hold, steer, windows
+from pixeldance.diffusion.guide import Window, clip, guided, hold, steer, windows
 from pixeldance.diffusion.noise import Iid, generators
 from pixeldance.diffusion.process import VP, Flow, Process, corrupt, grid, per_sample
 from pixeldance.diffusion.sample import ancestral, ddim, dpmpp_2m, sample
@@ -251,6 +252,40 @@ def test_windows_must_cover_every_frame() -> None:
     denoise = windows(lambda span: lambda x, t: x, [slice(0, 2), slice(3, 4)])
     with pytest.raises(ValueError, match=r"leave out frames \[2, 4\]; wanted spans that cover all frames"):
         denoise(torch.zeros(1, 5, 1, 1, 1), T)
+
+
+@given(st.integers(1, 12), st.data())
+def test_the_windows_of_a_video_cover_it_and_none_is_longer(length: int, data: st.DataObject) -> None:
+    stride, frames = data.draw(st.integers(1, length)), data.draw(st.integers(1, 40))
+    spans = Window(length=length, stride=stride).spans(frames)
+    if frames <= length:
+        assert spans == [slice(None)]
+        return
+    covered = [index for span in spans for index in range(frames)[span]]
+    assert set(covered) == set(range(frames))
+    assert {span.stop - span.start for span in spans} == {length}
+    assert all(0 < later.start - earlier.start <= stride for earlier, later in itertools.pairwise(spans))
+
+
+def test_one_window_over_all_is_the_denoiser_itself() -> None:
+    def denoise(x: Tensor, t: Tensor) -> Tensor:
+        return -x
+
+    assert windows(lambda span: denoise, [slice(None)]) is denoise
+    with pytest.raises(ValueError, match="wanted 1 <= stride <= length"):
+        Window(length=4, stride=5)
+
+
+def test_guidance_may_rise_from_frame_to_frame() -> None:
+    model, conds = mixture([ar1(4, 0.5), ar1(4, 0.9)], COSINE)
+    x = torch.randn(2, 4, 1, 3, 3)
+    weight = torch.tensor([1.0, 1.5, 2.0, 4.0])
+    found = guided(model, [(weight, conds[0]), (1 - weight, conds[1])])(x, T)
+    for frame, scale in enumerate(weight.tolist()):
+        alike = guided(model, [(scale, conds[0]), (1 - scale, conds[1])])(x, T)
+        torch.testing.assert_close(found[:, frame], alike[:, frame])
+    with pytest.raises(ValueError, match="sum to"):
+        guided(model, [(weight, conds[0]), (1 - weight.flip(0), conds[1])])
 
 
 # --- clip, and all of them together ---

@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from gaussian_world import moments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixeldance.diffusion.noise import Iid, generators
+from pixeldance.diffusion.noise import Iid, Mixed, Prior, Progressive, generators
 
 LIKE = torch.zeros(1, 3, 2, 4, 4)
 
@@ -61,3 +63,33 @@ def test_torch_defaults_change_no_number() -> None:
 def test_one_generator_for_each_sample(count: int) -> None:
     with pytest.raises(ValueError, match=f"got {count} generators for a batch of 2; wanted one per sample"):
         Iid()(torch.zeros(2, 3, 1, 1, 1), generators(list(range(count))))
+
+
+PRIORS = {
+    "mixed": (Mixed(share=0.3), lambda apart: 0.3 if apart else 1.0),
+    "all shared": (Mixed(share=1.0), lambda apart: 1.0),
+    "progressive": (Progressive(correlation=0.8), lambda apart: 0.8**apart),
+    "alike": (Progressive(correlation=1.0), lambda apart: 1.0),
+}
+
+
+@pytest.mark.parametrize(("prior", "correlation"), PRIORS.values(), ids=PRIORS)
+def test_frames_share_noise_as_the_formula_says(prior: Prior, correlation: Callable[[int], float]) -> None:
+    noise = prior(torch.empty(2, 5, 1, 128, 128), generators([3, 4]))
+    expected = torch.tensor([[correlation(abs(i - j)) for j in range(5)] for i in range(5)]).double()
+    torch.testing.assert_close(moments(noise)[1], expected, rtol=0, atol=5 * (2 / 32768) ** 0.5)
+    alone = prior(torch.empty(1, 5, 1, 128, 128), generators([4]))
+    assert torch.equal(noise[1], alone[0])
+
+
+def test_priors_that_share_nothing_are_independent() -> None:
+    like = torch.empty(1, 3, 2, 4, 4)
+    independent = Iid()(like, generators([7]))
+    assert torch.equal(Mixed(share=0.0)(like, generators([7])), independent)
+    assert torch.equal(Progressive(correlation=0.0)(like, generators([7])), independent)
+
+
+@pytest.mark.parametrize("make", [lambda: Mixed(share=1.1), lambda: Progressive(correlation=-0.1)])
+def test_more_than_all_is_refused(make: Callable[[], Prior]) -> None:
+    with pytest.raises(ValueError, match=r"wanted 0 .* to 1"):
+        make()

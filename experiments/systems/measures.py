@@ -1,0 +1,72 @@
+"""What is measured of a toy model: how well it denoises held-out clips, and what its videos do between frames."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from pixeldance.condition import condition
+from pixeldance.data.clip import Example
+from pixeldance.data.encode import encode
+from pixeldance.data.toybox import clip
+from pixeldance.diffusion.noise import Iid, generators
+from pixeldance.diffusion.process import corrupt
+from pixeldance.generate import Sampling, generate
+from pixeldance.instruction import Instruction
+from pixeldance.system import Parts
+from pixeldance.systems.toy import FPS, FRAMES, SIZE, TOY_WORLD
+
+REQUESTS = 16
+FIRST_CLIP = 2**40  # none that training sees
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+Values = list[float]
+
+
+def held_out(parts: Parts) -> list[Example]:
+    """Clips that training never sees, in latents."""
+    clips = [clip(FIRST_CLIP + number, world=TOY_WORLD, size=SIZE, frames=FRAMES) for number in range(REQUESTS)]
+    return encode(parts.codec, clips)
+
+
+@torch.inference_mode()
+def prediction_error(parts: Parts, seed: int, given: Sequence[int] = ()) -> Values:
+    """For each held-out clip the squared error of the estimated x0, averaged over `LEVELS`, the text told and so are
+    the frames `given`; of the frames that are not."""
+    system, found = parts.system, []
+    for number, shown in enumerate(held_out(parts)):
+        x0 = shown.latents[None]
+        asked = Instruction(
+            text=shown.text,
+            frames={index: shown.latents[index] for index in given},
+            length=FRAMES,
+            size=SIZE,
+            fps=FPS,
+        )
+        cond = condition(
+            [asked],
+            text=parts.text,
+            slots=system.condition,
+            shape=(x0.shape[2], x0.shape[3], x0.shape[4]),
+            vector=system.vector,
+        )
+        made = [index for index in range(FRAMES) if index not in given]
+        errors = []
+        for level in LEVELS:
+            t = torch.tensor(level)
+            eps = Iid()(x0, generators([1000 * seed + number]))
+            estimate = parts.denoiser(corrupt(system.process, x0, eps, t), t, cond)
+            errors.append(float((estimate - x0)[:, made].square().mean()))
+        found.append(float(np.mean(errors)))
+    return found
+
+
+def flicker(parts: Parts, seed: int) -> Values:
+    """For each request how far the four corners of the picture, in -1 to 1, change from frame to frame, root mean
+    square; in real clips they stay as they are, but where the square passes."""
+    asked = [Instruction(text=each.text, length=FRAMES, size=SIZE, fps=FPS) for each in held_out(parts)]
+    latents = generate(parts, asked, generators([1000 * seed + number for number in range(REQUESTS)]), Sampling())
+    with torch.inference_mode():
+        video = parts.codec.decode(latents)
+    ends = [slice(0, 4), slice(-4, None)]
+    corners = torch.cat([video[..., rows, columns] for rows in ends for columns in ends], dim=-1)
+    return corners.diff(dim=1).square().flatten(1).mean(1).sqrt().tolist()

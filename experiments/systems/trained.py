@@ -1,0 +1,89 @@
+"""Questions whose arms are trained: three seeds each, toy size, equal steps, data and seeds.
+
+Command:   python experiments/systems/trained.py NAME...     (again to go on; without names: which there are)
+Cost:      100 steps of 32 clips take about a minute of one free core a seed and arm, pictures an eighth of that;
+           the model of text to video is shared by most
+Question:  in the table below, with its threshold
+Obtained:  results/systems/NAME.json where it was run; docs/systems.md says "not yet run" of the others
+"""
+
+import sys
+from dataclasses import replace
+from functools import partial
+
+import torch
+from common import TEXT_VIDEO, Arm, Model, Question, answer, base
+from measures import flicker, prediction_error
+
+from pixeldance.systems.published import FROM_TEXT, Published
+from pixeldance.training.sets import RandomSet
+
+
+def with_net(published: Published, **changes: object) -> Published:
+    """The same system with other settings of its network."""
+    return replace(published, system=replace(published.system, net=replace(published.system.net, **changes)))
+
+
+def trained(name: str) -> Model:
+    return Model(name=name, published=base(name))
+
+
+PICTURES = trained("text2video-zero")
+ATTENTION_AND_CONVOLUTION = Arm(name="attention and convolution", model=TEXT_VIDEO)
+LEADING = Model(
+    name="flexible-diffusion-leading",
+    published=replace(
+        base("flexible-diffusion"), objective=replace(FROM_TEXT, also=RandomSet(kinds=("none", "leading")))
+    ),
+)
+PREDICTION = "squared error of x0 on held-out clips"
+
+QUESTIONS = {
+    each.system: each
+    for each in (
+        Question(
+            system="text2video-zero",
+            claim="Attending to the first frame keeps the ground steadier than attending to oneself.",
+            unit="change of the picture's corners from frame to frame",
+            ours=Arm(name="first frame", model=PICTURES),
+            theirs=Arm(name="own frame", model=PICTURES, sampled=with_net(PICTURES.published, keys="own")),
+            measure=flicker,
+            threshold=0.2,
+        ),
+        Question(
+            system="latent-shift",
+            claim="Shifted channels, without a parameter, are at most 5 % worse than attention and convolution.",
+            unit=PREDICTION,
+            ours=Arm(name="shift", model=trained("latent-shift")),
+            theirs=ATTENTION_AND_CONVOLUTION,
+            measure=prediction_error,
+            threshold=-0.05,
+        ),
+        Question(
+            system="magicvideo",
+            claim="Directed attention with adaptors is at most 5 % worse than attention both ways and convolution.",
+            unit=PREDICTION,
+            ours=Arm(name="directed attention", model=trained("magicvideo")),
+            theirs=ATTENTION_AND_CONVOLUTION,
+            measure=prediction_error,
+            threshold=-0.05,
+        ),
+        Question(
+            system="flexible-diffusion",
+            claim="Trained on random sets, a model fills the frames between two ends better than one trained to go on.",
+            unit=PREDICTION + ", both ends given",
+            ours=Arm(name="any set", model=trained("flexible-diffusion")),
+            theirs=Arm(name="leading frames", model=LEADING),
+            measure=partial(prediction_error, given=(0, 7)),
+            threshold=0.05,
+        ),
+    )
+}
+
+if __name__ == "__main__":
+    names = sys.argv[1:]
+    if not names or not set(names) <= set(QUESTIONS):
+        sys.exit(f"got {names}; wanted some of {', '.join(QUESTIONS)}")
+    torch.set_num_threads(1)
+    for name in names:
+        answer(QUESTIONS[name])

@@ -1,0 +1,91 @@
+"""The arms of published systems: verdicts follow from values, and what was trained or measured is not done again."""
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pixeldance.system import Parts
+from pixeldance.systems import PUBLISHED
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "systems"
+NAMES = ("common", "measures", "trained", "worlds", "priors", "vdm", "gen_l_video", "lvdm", "nuwa_xl", "emu_video")
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, ModuleType]]:
+    """The experiments, writing into an empty folder."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.syspath_prepend(str(FOLDER.parents[1] / "tests"))
+    found = {name: importlib.import_module(name) for name in NAMES}
+    monkeypatch.setattr(found["common"], "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(found["common"], "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(sys, "argv", ["experiments/systems/trained.py"])
+    yield found
+    for name in NAMES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("sign", "threshold", "verdict"),
+    [(-1, 0.3, "held"), (-1, 0.7, "failed"), (1, 0.3, "failed"), (-1, 0.5, "undecided")],
+)
+def test_the_verdict_is_about_the_share_of_theirs(
+    modules: dict[str, ModuleType], tmp_path: Path, sign: int, threshold: float, verdict: str
+) -> None:
+    rng = np.random.default_rng(0)
+    theirs = rng.normal(4.0, 0.4, (3, 16))
+    ours = theirs - 2.0 + rng.normal(0, 0.1, (3, 16))  # half of theirs
+    values = {"ours": ours.tolist(), "theirs": theirs.tolist()}
+    modules["common"].judge("vdm", "It is better.", "error", values, threshold, sign, {"steps": 1})
+    result = json.loads((tmp_path / "results" / "vdm.json").read_text())
+    assert (result["verdict"], result["steps"], result["seeds"]) == (verdict, 1, 3)
+    assert result["difference"] == pytest.approx(-sign * 0.5, abs=0.02)
+
+
+def test_what_was_done_is_not_done_again(modules: dict[str, ModuleType], tmp_path: Path) -> None:
+    common, trained = modules["common"], modules["trained"]
+    model = common.Model(name="pictures", published=common.base("text2video-zero"), steps=1)
+    measured: list[str] = []
+
+    def measure(parts: Parts, seed: int) -> list[float]:
+        measured.append(parts.system.net.keys)
+        return [1.0 + seed, 2.0]
+
+    other = trained.with_net(model.published, keys="own")
+    settings: dict[str, Any] = {"claim": "c", "unit": "u", "measure": measure, "threshold": 0.0, "seeds": (0, 1)}
+    ours, theirs = common.Arm(name="a b", model=model), common.Arm(name="own", model=model, sampled=other)
+    question = common.Question(system="text2video-zero", ours=ours, theirs=theirs, **settings)
+    common.answer(question)
+    assert measured == ["first"] * 2 + ["own"] * 2
+    saved = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("net.safetensors")}
+    assert len(saved) == 2
+    common.answer(question)
+    assert len(measured) == 4
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").rglob("net.safetensors")} == saved
+    result = json.loads((tmp_path / "results" / "text2video-zero.json").read_text())
+    assert (result["verdict"], result["difference"]) == ("undecided", 0.0)
+    assert result["parameters"]["a b"] == result["parameters"]["own"]
+
+
+def test_every_question_is_of_a_system_on_equal_terms(modules: dict[str, ModuleType]) -> None:
+    for name, question in modules["trained"].QUESTIONS.items():
+        assert name in PUBLISHED
+        assert question.ours.model.steps == question.theirs.model.steps
+        assert question.seeds == (0, 1, 2)
+
+
+def test_every_measure_gives_a_value_a_request(modules: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    measures, common = modules["measures"], modules["common"]
+    monkeypatch.setattr(measures, "REQUESTS", 2)
+    parts = Parts(common.base("flexible-diffusion").system).eval().requires_grad_(False)
+    whole, filled = measures.prediction_error(parts, 0), measures.prediction_error(parts, 0, given=(0, 7))
+    assert len(whole) == len(filled) == len(measures.flicker(parts, 0)) == 2
+    assert all(np.isfinite([*whole, *filled]))
+    assert whole != filled
