@@ -47,6 +47,14 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def place(text: str, option: str) -> tuple[int, int]:
+    """(x, y) of X,Y."""
+    match = re.fullmatch(r"([0-9]{1,6}),([0-9]{1,6})", text)
+    if match is None:
+        raise ValueError(f"got {option} {shown(text)}; wanted X,Y in pixels from the left upper corner, such as 12,20")
+    return int(match[1]), int(match[2])
+
+
 def lora(text: str) -> tuple[str, float]:
     """(folder, scale) of FOLDER or FOLDER:SCALE; what follows the last colon is a scale if it is a number."""
     folder, _, scale = text.rpartition(":")
@@ -57,7 +65,7 @@ def lora(text: str) -> tuple[str, float]:
     return (folder, number(-100, 100)(scale)) if folder else (text, 1.0)
 
 
-def colour(text: str) -> tuple[int, int, int]:
+def colour(text: str, option: str = "--background") -> tuple[int, int, int]:
     """Red, green and blue, 0 to 255, of a colour's name or #rrggbb."""
     from PIL import ImageColor
 
@@ -65,8 +73,8 @@ def colour(text: str) -> tuple[int, int, int]:
         channels = ImageColor.getrgb(text)
     except ValueError:
         channels = None
-    if channels is None or len(channels) == 4:  # a background has no alpha
-        raise ValueError(f"got --background {shown(text)}; wanted a colour such as white or #ff8800")
+    if channels is None or len(channels) == 4:  # these have no alpha
+        raise ValueError(f"got {option} {shown(text)}; wanted a colour such as white or #ff8800")
     return channels
 
 

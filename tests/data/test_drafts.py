@@ -111,7 +111,7 @@ class Three:
 
 
 def test_a_source_gives_drafts_of_the_last_frames():
-    """Of a draft with another ground nothing but the object could be told; blobs show which frame they are of."""
+    """The ground of a blob tells which frame it is of."""
     source = Drafts(source=Three(), kinds=("blob",))
     greys = set()
     for seed in range(20):

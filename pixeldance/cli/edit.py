@@ -1,0 +1,222 @@
+"""`pixeldance edit`: a video's first and last frame are edited, and what lies between is made again."""
+
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from pixeldance.cli import ask
+from pixeldance.cli.generate import (
+    OWN,
+    AnyBase,
+    Background,
+    Fit,
+    Force,
+    Guidance,
+    Loras,
+    ModelFolder,
+    Out,
+    Seed,
+    Sheet,
+    Tau,
+    Text,
+    Threads,
+)
+
+PATIENCE = 120  # seconds for a program to edit a picture
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pixeldance.edit.receipt import EditReceipt
+
+
+def edit(
+    video: Annotated[str, Argument(metavar="VIDEO", help="A video of any size, or a folder of PNGs.")],
+    text: Text,
+    out: Out,
+    first: Annotated[str | None, Option(metavar="IMAGE", help="The first frame as it is to be.")] = None,
+    last: Annotated[str | None, Option(metavar="IMAGE", help="The last frame as it is to be.")] = None,
+    mask: Annotated[
+        str | None, Option(metavar="IMAGE", help="White where the first frame is to be recoloured; soft edges count.")
+    ] = None,
+    last_mask: Annotated[str | None, Option(metavar="IMAGE", help="The same of the last frame.")] = None,
+    colour: Annotated[str | None, Option(metavar="COLOUR", help="What colour: a name, or #ff8800.")] = None,
+    paste: Annotated[
+        str | None, Option(metavar="IMAGE", help="A PNG to put on both ends, transparency counts.")
+    ] = None,
+    at: Annotated[str | None, Option(metavar="X,Y", help="Where on the first frame its left upper corner is.")] = None,
+    last_at: Annotated[str | None, Option(metavar="X,Y", help="Where on the last frame.  [default: --at]")] = None,
+    edit_with: Annotated[
+        str | None, Option(metavar="COMMAND", help="A program that reads a PNG and writes another: COMMAND IN OUT.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        Option(parser=ask.number(0.1, 86_400), metavar="S", help=f"How long it may take.  [default: {PATIENCE}]"),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        Option(
+            parser=ask.number(0, 1),
+            metavar="0..1",
+            help="Start from the video's own noise: 0 keeps it, 1 keeps least.  [default: from noise alone]",
+        ),
+    ] = None,
+    source_text: Annotated[
+        str, Option(parser=ask.plain, metavar="TEXT", help="What the video shows now, for --strength.")
+    ] = "",
+    tau: Tau = None,
+    steps: Annotated[
+        int | None,
+        Option(parser=ask.whole(1, 1000), metavar="N", help="Sampling steps; --strength wants more." + OWN),
+    ] = None,
+    guidance: Guidance = None,
+    seed: Seed = None,
+    model: ModelFolder = None,
+    lora: Loras = None,
+    any_base: AnyBase = False,
+    threads: Threads = 1,
+    fit: Fit = "pad",
+    background: Background = "white",
+    sheet: Sheet = False,
+    force: Force = False,
+) -> None:
+    """Edit a video by its ends: give or make an edited first and last frame; the frames between follow.
+
+    A video that is longer than a clip of the model is made as a chain of clips. The result has the model's size. Beside
+    it lies its receipt, out.json, from which `pixeldance verify` can make it again, with a report: what happened
+    outside of what was edited, to the object's path, and to its looks. docs/editing.md says what to expect.
+    """
+    way = _way(
+        {"--first": first, "--last": last},
+        {"--mask": mask, "--last-mask": last_mask, "--colour": colour},
+        {"--paste": paste, "--at": at, "--last-at": last_at or at},
+        {"--edit-with": edit_with},
+    )
+    if strength is None and source_text:
+        raise ValueError(f"got --source-text {ask.shown(source_text)} without --strength, which alone looks at it")
+    (files,) = ask.files(out, 1, sheet)
+    ask.check_apart([files], [video, *(each for each in (first, last, mask, last_mask, paste) if each is not None)])
+    ask.check([files], force=force)
+    loras = [ask.lora(each) for each in lora or ()]
+    behind = ask.colour(background)
+    paint = ask.colour(colour, "--colour") if colour is not None else behind
+    places = [] if at is None else [ask.place(at, "--at"), ask.place(last_at or at, "--last-at")]
+
+    from pixeldance.edit import ends
+    from pixeldance.image import read_image
+    from pixeldance.video import read_video
+
+    frames, fps = read_video(video)
+    ask.check([files], force=force, fps=fps)
+    pair = (frames[0], frames[-1])
+    if first is not None and last is not None:
+        made = [read_image(path, background=behind) for path in (first, last)]
+    elif mask is not None and last_mask is not None:
+        masks = [ends.read_mask(path) for path in (mask, last_mask)]
+        made = [ends.recoloured(end, each, paint) for end, each in zip(pair, masks, strict=True)]
+    elif paste is not None:
+        patch = ends.read_patch(paste)
+        made = [ends.pasted(end, patch, *place) for end, place in zip(pair, places, strict=True)]
+    else:
+        assert edit_with is not None
+        made = [ends.by_command(end, edit_with, seconds=timeout or PATIENCE) for end in pair]
+
+    import torch
+    from tqdm import tqdm
+
+    from pixeldance import checkpoint
+    from pixeldance.edit.receipt import EditReceipt, EditRequest, Source, fitted, render_edit
+    from pixeldance.edit.report import report
+    from pixeldance.film.receipt import model_of
+    from pixeldance.image import fit as fit_to
+    from pixeldance.pipeline import SHIPPED, instruct, load
+    from pixeldance.receipt import Picture, printable
+    from pixeldance.video import frames_sha256
+
+    folder = SHIPPED if model is None else Path(model).absolute()
+    system = checkpoint.read_system(folder)
+    size = instruct(system, text).size or system.sizes[0]
+    pictures = []
+    for end, file, name in zip(made, (first, last), ("first", "last"), strict=True):
+        fitting = fit_to(end, size=size, rule=fit)
+        told = f"the video's {name} frame, {way}"
+        pictures.append(Picture.of_bytes(fitting, end.tobytes(), told) if file is None else Picture.of(fitting, file))
+    request = EditRequest(
+        prompt=text,
+        source=Source(
+            path=printable(str(Path(video).absolute())), frames_sha256=frames_sha256(frames), frames=len(frames)
+        ),
+        first=pictures[0],
+        last=pictures[1],
+        fit=fit,
+        background=background,
+        width=size[1],
+        height=size[0],
+        fps=fps,
+        steps=system.steps if steps is None else steps,
+        guidance=system.guidance if guidance is None else guidance,
+        tau=1.0 if tau is None else tau,
+        seed=secrets.randbelow(ask.SEEDS) if seed is None else seed,
+        strength=strength,
+        source_text=source_text,
+    )
+    plan = request.plan(system, model_of(folder, loras))
+
+    torch.set_num_threads(threads)
+    pipeline = load(folder)
+    for adapter, scale in loras:
+        pipeline.load_lora_weights(adapter, scale=scale, any_base=any_base)
+    unknown = pipeline.unknown_words(text)
+    if unknown:
+        words = ", ".join(unknown)
+        print(f"Warning: this model does not know these words and leaves them out: {words}", file=sys.stderr)
+    source, begin = fitted(frames, request), time.perf_counter()
+    with tqdm(total=len(plan.calls) * request.steps, unit="step", disable=None, leave=False) as bar:
+        result = render_edit(pipeline, request, source, lambda *_: bar.update())
+    seconds = time.perf_counter() - begin
+    scores = report(source, result, request.first.pixels(), request.last.pixels(), fps)
+    figures = {each.name: str(each.because) if each.value is None else each.value for each in scores}
+    receipt = EditReceipt.of(files.clip, result, request, pipeline, seconds, figures)
+    _write(files, source, result, receipt, force)
+    clips = "1 clip" if len(plan.calls) == 1 else f"{len(plan.calls)} clips"
+    print(f"{files.clip}: {len(result)} frames of {size[1]}x{size[0]} in {clips}, seed {request.seed}, {seconds:.1f} s")
+    for path in files.beside():
+        print(path)
+    for score in scores:
+        print(score)
+
+
+def _way(*ways: dict[str, str | None]) -> str:
+    """How the ends are edited, as options; ValueError unless it is exactly one of these ways, with all its options."""
+    begun = [way for way in ways if any(value is not None for value in way.values())]
+    if len(begun) != 1 or None in begun[0].values():
+        got = ", ".join(name for way in begun for name, value in way.items() if value is not None) or "no edit"
+        wanted = "; ".join(" ".join(way) for way in ways)
+        raise ValueError(f"got {got}; wanted all options of one of these ways: {wanted}")
+    return " ".join(f"{name} {value}" for name, value in begun[0].items())
+
+
+def _write(files: ask.Files, source: "np.ndarray", result: "np.ndarray", receipt: "EditReceipt", force: bool) -> None:
+    """All files of an edit, or none of them; the sheet has the video above what it became."""
+    from contextlib import ExitStack
+
+    from PIL import Image
+
+    from pixeldance.atomic import atomic_file
+    from pixeldance.sheet import contact_sheet
+    from pixeldance.video import write_video
+
+    asked = receipt.request
+    with ExitStack() as stack:
+        stack.enter_context(atomic_file(files.receipt, overwrite=force)).write_text(receipt.text(), encoding="utf-8")
+        if files.sheet:
+            ends = asked.first.pixels(), asked.last.pixels()
+            rows = [("the video", source), (asked.prompt, result)]
+            picture = contact_sheet(rows, first=ends[0], last=ends[1])
+            part = stack.enter_context(atomic_file(files.sheet, overwrite=force))
+            Image.fromarray(picture).save(part, format="PNG")
+        write_video(files.clip, result, fps=asked.fps, overwrite=force)
