@@ -1,6 +1,7 @@
 # make demo     one clip from a text, a first frame and a hand-drawn last frame, in out/
 # make test     the tests;  make lint, make format: the style;  make clean, make distclean
 # make serve    the model behind HTTP, at http://127.0.0.1:8000; PORT=... chooses another
+# make studio   the same with a page for people, opened in the browser
 # make footage  the three real films that the tests read, fetched once into tests/.footage
 #
 # The first of these makes .venv; later runs install again only when pyproject.toml or constraints.txt change.
@@ -28,7 +29,7 @@ ifeq ($(filter cpu cuda,$(TORCH)),)
 $(error TORCH is "$(TORCH)"; it can be cpu or cuda)
 endif
 
-.PHONY: demo serve test footage lint format clean distclean
+.PHONY: demo serve studio test footage lint format clean distclean
 .NOTPARALLEL:
 
 demo: .venv/.core
@@ -38,6 +39,9 @@ demo: .venv/.core
 
 serve: .venv/.serve
 	$(BIN)/pixeldance serve --port $(PORT)
+
+studio: .venv/.serve
+	$(BIN)/pixeldance studio --port $(PORT)
 
 test: .venv/.test footage
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

@@ -23,6 +23,7 @@ from pixeldance.pipeline import Pipeline, load
 from pixeldance.receipt import Request
 from pixeldance.serve.jobs import Job, Jobs, open_jobs
 from pixeldance.serve.places import Places, open_places
+from pixeldance.serve.tasks import ClipTask
 from pixeldance.serve.worker import Worker, work
 
 SYSTEM = replace(TINY, sizes=((32, 32), (256, 256), (2048, 2048)))
@@ -47,7 +48,8 @@ class Bench:
     def add(self, **changes: Any) -> Job:
         request = asked(**changes)
         hash = str(self.pipeline.model_hash)
-        return self.jobs.add(request.model_dump_json(), model=hash, about={}, total=2 * request.steps)[0]
+        task = ClipTask(request=request).model_dump_json()
+        return self.jobs.add(task, model=hash, about={}, total=2 * request.steps)[0]
 
     def now(self, job: Job) -> Job:
         found = self.jobs.get(job.id)

@@ -206,7 +206,7 @@ def _settings(script: Script, system: System, plan: Plan, number: int) -> Call:
 
 def _picture(script: Script, plan: Plan, path: str, place: Place) -> Given:
     with script.explained(*place):
-        pixels = fit(read_image(script.folder / path), size=plan.size, rule=script.story.fit)
+        pixels = fit(read_image(script.picture(path)), size=plan.size, rule=script.story.fit)
         return Given(pixels=pixels, path=path)
 
 

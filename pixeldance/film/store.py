@@ -6,11 +6,12 @@ made again, and nothing else is.
 
 import fcntl
 import json
+import os
 import shutil
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ class Store:
                 known[_cost(record["made_by"])].append(record["seconds"])
         times = {cost: statistics.median(each) for cost, each in known.items()}
         return [times.get(_cost(call.made_by(model))) for call in calls]
+
+    def touch(self, names: Iterable[str]) -> None:
+        """Mark those of these calls that are here as used just now."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                os.utime(self.folder / name)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ Everything is checked here, before a model is looked for, and an error names the
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,12 +95,23 @@ class Story(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A checked story, and where it was written. folder: what its pictures' paths start from."""
+    """A checked story, and where it was written. folder: what its pictures' paths start from. pictures: their files'
+    bytes by these paths, where they lie in no folder; then nothing is read from the disk."""
 
     story: Story
     name: str
     folder: Path
     root: yaml.Node | None = None
+    pictures: Mapping[str, bytes] | None = None
+
+    def picture(self, path: str) -> Path | bytes:
+        """One of its pictures, for `image.read_image`. Raises ValueError for one that did not come with the story."""
+        if self.pictures is None:
+            return self.folder / path
+        if path not in self.pictures:
+            have = ", ".join(self.pictures) or "none"
+            raise ValueError(f"got the picture {path[:80]!r}; these came with the story: {have[:200]}")
+        return self.pictures[path]
 
     def error(self, place: Place, message: str) -> ValueError:
         """An error that names the line, or for a story that was not read from lines, the shot."""

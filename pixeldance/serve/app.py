@@ -13,11 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from pixeldance import __version__
-from pixeldance.serve import ark, openai
+from pixeldance.serve import ark, beyond, film_api, longer_api, openai, studio
 from pixeldance.serve.guard import Guard, Rules
 from pixeldance.serve.page import STYLE_HASH, page
-from pixeldance.serve.places import TYPES
-from pixeldance.serve.refused import Refused, unknown
+from pixeldance.serve.refused import Refused
 from pixeldance.serve.state import Serving, errors, wrong
 
 SWEEP = 60.0  # seconds between two looks for what has expired
@@ -31,22 +30,6 @@ class Health(BaseModel):
     version: str = __version__
     queued: int
     running: int
-
-
-class Listed(BaseModel):
-    """A model."""
-
-    id: str
-    object: str = "model"
-    created: int = 0
-    owned_by: str = "pixeldance"
-
-
-class Models(BaseModel):
-    """The models of this server: one."""
-
-    object: str = "list"
-    data: list[Listed]
 
 
 def create_app(
@@ -64,26 +47,22 @@ def create_app(
             over.set()
 
     app = FastAPI(title="PixelDance", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(longer_api.routes(serving))
     app.include_router(openai.routes(serving))
     app.include_router(ark.routes(serving))
+    app.include_router(beyond.routes(serving))
+    app.include_router(film_api.routes(serving))
+    app.include_router(studio.routes())
 
     @app.get("/health", tags=["Server"])
     def health() -> Health:
         """Whether the server is there."""
         return Health(queued=serving.jobs.count("queued"), running=serving.jobs.count("running"))
 
-    @app.get("/v1/models", tags=["Server"], responses=errors())
-    def models() -> Models:
-        """The models that may be asked for, in either dialect."""
-        return Models(data=[Listed(id=serving.model.id)])
-
     @app.get("/files/{name}/{file}", tags=["Server"], responses=errors(404), response_class=FileResponse)
     def file(name: str, file: str) -> FileResponse:
-        """A result, by the name that a finished task tells."""
-        job = serving.jobs.named(name)
-        if job is None or job.state != "completed" or file not in TYPES:
-            raise unknown("file")
-        return serving.file(job, file)
+        """A result, by the name that a task tells; while it is made, what can be seen of it so far."""
+        return serving.named(name, file)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

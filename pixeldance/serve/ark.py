@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
 
 from pixeldance.serve.jobs import ENDED, Job, State
 from pixeldance.serve.places import LAST_FRAME, VIDEO
 from pixeldance.serve.refused import dialect_code, invalid, unknown
-from pixeldance.serve.requests import Asked, Model, picture
+from pixeldance.serve.requests import Asked, Fetch, Model, picture
 from pixeldance.serve.state import KEY, Serving, errors, parsed
 
 PREFIX = "cgt-"
@@ -48,7 +49,7 @@ FLAGS = {
 class ImageURL(BaseModel):
     """Where a picture is."""
 
-    url: str = Field(description="A data URL: data:image/png;base64,... (or jpeg, webp)")
+    url: str = Field(description="A data URL (PNG, JPEG, WebP), or with --fetch-urls an address.")
 
 
 class Text(BaseModel):
@@ -155,7 +156,8 @@ def routes(serving: Serving) -> APIRouter:
     @router.post("", responses=errors(413, 422, 429))
     async def create(task: Create, key: KEY = None) -> Created:
         """Ask for a video."""
-        return Created(id=PREFIX + (await serving.submit(asked(task, serving.model), key)).id)
+        told = await run_in_threadpool(asked, task, serving.model, serving.fetch)
+        return Created(id=PREFIX + (await serving.submit(told, key)).id)
 
     @router.get("", responses=errors())
     def tasks(
@@ -172,7 +174,7 @@ def routes(serving: Serving) -> APIRouter:
         states = [state for state, name in STATUSES.items() if name == status]
         ids = [id.removeprefix(PREFIX) for id in task_ids]
         start = (page_num - 1) * page_size
-        jobs, total = serving.jobs.page(states=states, ids=ids, limit=page_size, offset=start)
+        jobs, total = serving.jobs.page(kind="clip", states=states, ids=ids, limit=page_size, offset=start)
         return Tasks(total=total, items=[shown(job, request) for job in jobs])
 
     @router.get("/{id}", responses=errors(404))
@@ -191,7 +193,7 @@ def routes(serving: Serving) -> APIRouter:
     return router
 
 
-def asked(task: Create, model: Model) -> Asked:
+def asked(task: Create, model: Model, fetch: Fetch | None = None) -> Asked:
     """In the terms of both dialects."""
     text = " ".join(item.text for item in task.content if isinstance(item, Text))
     prompt, flags = split(text)
@@ -205,7 +207,7 @@ def asked(task: Create, model: Model) -> Asked:
             role = item.role or "first_frame"
             if role in images:
                 raise invalid(f"got two images for the {role}", "content")
-            images[role] = picture(item.image_url.url, "content")
+            images[role] = picture(item.image_url.url, "content", fetch)
     if "last_frame" in images and "first_frame" not in images:
         raise invalid("got a last_frame without a first_frame; give both", "content")
     return Asked(
@@ -255,7 +257,7 @@ def _size(task: Create, model: Model) -> tuple[int, int] | None:
 def found(serving: Serving, id: str) -> Job:
     """The job of a task's id."""
     job = serving.jobs.get(id.removeprefix(PREFIX)) if id.startswith(PREFIX) else None
-    if job is None:
+    if job is None or job.kind != "clip":
         raise unknown("task")
     return job
 

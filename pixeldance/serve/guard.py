@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pixeldance.serve.refused import Refused
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-OPEN = ("/health", "/docs", "/openapi.json", "/files/")
+OPEN = ("/health", "/docs", "/openapi.json", "/files/", "/studio")
 """What needs no token: it says nothing of anybody's work, or lies under a name that nobody guesses."""
 MOST_BYTES = 32 * 2**20
 CLIENTS = 4096  # addresses whose rates are remembered
@@ -116,7 +116,7 @@ class Guard:
             raise Refused(
                 403, "wrong_origin", "this comes from the page of another site, which may not use this server"
             )
-        if rules.token is not None and not path.startswith(OPEN):
+        if rules.token is not None and path != "/" and not path.startswith(OPEN):
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), rules.token.encode()):
                 raise Refused(401, "invalid_api_key", "the API key is missing or wrong; send Authorization: Bearer KEY")

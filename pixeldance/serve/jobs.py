@@ -31,13 +31,17 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql import ColumnElement
 
+Kind = Literal["clip", "film"]
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("completed", "failed", "cancelled")
 LEASE = 10.0
@@ -70,6 +74,9 @@ TABLE = Table(
     Column("expires_at", Float, index=True),
     Column("error_code", String(64)),
     Column("error_message", Text),
+    Column("kind", String(16), nullable=False, server_default="clip"),
+    Column("started_at", Float),
+    Column("started", Integer, nullable=False, server_default="0"),
     sqlite_autoincrement=True,  # a number is never given twice: it is the order
 )
 C = TABLE.c
@@ -98,6 +105,16 @@ class Job:
     expires_at: float | None
     error_code: str | None
     error_message: str | None
+    kind: Kind
+    started_at: float | None
+    started: int
+
+    def seconds_left(self) -> float | None:
+        """How long it will still take, from what the steps since its last claim took; None where that is unknown."""
+        made = self.done - self.started
+        if self.state != "running" or self.started_at is None or made < 1:
+            return None
+        return (self.updated_at - self.started_at) / made * (self.total - self.done)
 
 
 SHOWN = [C[field.name] for field in fields(Job)]
@@ -121,6 +138,7 @@ class Jobs:
         model: str,
         about: dict[str, Any],
         total: int,
+        kind: Kind = "clip",
         key: str | None = None,
         digest: str = "",
         most_queued: int | None = None,
@@ -140,6 +158,7 @@ class Jobs:
             "id": secrets.token_hex(16),
             "name": secrets.token_urlsafe(24),
             "state": "queued",
+            "kind": kind,
             "model": model,
             "request": request,
             "about": about,
@@ -186,6 +205,7 @@ class Jobs:
         after: int | None = None,
         states: Sequence[State] = (),
         ids: Sequence[str] = (),
+        kind: Kind | None = None,
     ) -> tuple[list[Job], int]:
         """Some jobs in order of arrival, and how many there are in all; `after` is the number of the one before."""
         rules: list[ColumnElement[bool]] = []
@@ -195,6 +215,8 @@ class Jobs:
             rules.append(C.state.in_(states))
         if ids:
             rules.append(C.id.in_(ids))
+        if kind is not None:
+            rules.append(C.kind == kind)
         found = select(*SHOWN).where(and_(True, *rules)).order_by(C.number.desc() if newest_first else C.number)
         with self.engine.connect() as connection:
             total = connection.scalar(select(func.count()).select_from(TABLE).where(and_(True, *rules))) or 0
@@ -230,6 +252,8 @@ class Jobs:
                     worker=worker,
                     lease_until=now + lease,
                     updated_at=now,
+                    started_at=now,
+                    started=C.done,
                     attempt=C.attempt + 1,
                     fruitless=C.fruitless + 1,
                 )
@@ -313,7 +337,17 @@ def open_jobs(where: Path | str, keep: float = Jobs.keep) -> Jobs:
         engine = create_engine(f"sqlite:///{where}", connect_args={"timeout": 60})
         event.listen(engine, "connect", _durable)
     metadata.create_all(engine)
+    _grow(engine)
     return Jobs(engine=engine, keep=keep)
+
+
+def _grow(engine: Engine) -> None:
+    """Give a store of an earlier version the columns that it does not have."""
+    there = {column["name"] for column in inspect(engine).get_columns(TABLE.name)}
+    for column in TABLE.columns:
+        if column.name not in there:
+            with engine.begin() as connection:
+                connection.execute(text(f"ALTER TABLE {TABLE.name} ADD COLUMN {CreateColumn(column)}"))
 
 
 def _durable(connection: Any, _: object) -> None:

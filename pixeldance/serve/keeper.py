@@ -20,7 +20,8 @@ PATIENCE = 10.0  # seconds for workers to save their way before they are killed
 
 @dataclass(frozen=True, kw_only=True)
 class Crew:
-    """What workers are told. memory: bytes for a job beside the model, None: no limit of ours. save_every: in steps."""
+    """What workers are told. memory: bytes for a job beside the model, None: no limit of ours. save_every: in steps.
+    loras: a folder of them."""
 
     store: Path
     model: Path
@@ -28,12 +29,13 @@ class Crew:
     threads: int = 1
     memory: int | None = None
     save_every: int = 5
+    loras: Path | None = None
 
     def start(self, name: str, keep: float) -> "subprocess.Popen[bytes]":
         """A new worker."""
         told = {"store": self.store, "model": self.model, "name": name, "parent": os.getpid(), "keep": keep}
         told |= {"threads": self.threads, "save-every": self.save_every}
-        told |= {} if self.memory is None else {"memory": self.memory}
+        told |= {name: value for name, value in (("memory", self.memory), ("loras", self.loras)) if value is not None}
         options = [part for option, value in told.items() for part in (f"--{option}", str(value))]
         command = [sys.executable, "-m", "pixeldance.serve.worker", *options]
         # In a group of its own: Ctrl-C in a terminal is for us, and we tell the workers.

@@ -1,6 +1,6 @@
 """The dialect of OpenAI's videos API: jobs as video objects, fields as a form or as JSON.
 
-Ours besides: last_frame, seed, tau, num_inference_steps, guidance_scale, fps, num_frames, width, height.
+Ours besides: last_frame, seed, tau, num_inference_steps, guidance_scale, fps, num_frames, width, height, lora, group.
 """
 
 import json
@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from pixeldance.receipt import Request as Recorded
 from pixeldance.serve.guard import MOST_BYTES
 from pixeldance.serve.jobs import ENDED, Job
-from pixeldance.serve.places import SPRITESHEET, THUMBNAIL, VIDEO
+from pixeldance.serve.places import LAST_FRAME, RECEIPT, SPRITESHEET, THUMBNAIL, VIDEO
 from pixeldance.serve.refused import Refused, invalid, unknown
-from pixeldance.serve.requests import Asked, again, picture, size
+from pixeldance.serve.requests import Asked, Fetch, again, picture, size
 from pixeldance.serve.state import KEY, Serving, errors, parsed
+from pixeldance.serve.tasks import ClipTask, read_task
 
 PREFIX = "video_"
 STATES = {
@@ -28,8 +28,15 @@ STATES = {
     "failed": "failed",
     "cancelled": "failed",
 }
-VARIANTS = {"video": VIDEO, "thumbnail": THUMBNAIL, "spritesheet": SPRITESHEET}
-Address = Annotated[str, Field(description="A data URL: data:image/png;base64,... (or jpeg, webp)")]
+Variant = Literal["video", "thumbnail", "spritesheet", "last_frame", "receipt"]
+VARIANTS: dict[Variant, str] = {
+    "video": VIDEO,
+    "thumbnail": THUMBNAIL,
+    "spritesheet": SPRITESHEET,
+    "last_frame": LAST_FRAME,
+    "receipt": RECEIPT,
+}
+Address = Annotated[str, Field(description="A data URL (PNG, JPEG, WebP), or with --fetch-urls an address.")]
 
 
 class ImageURL(BaseModel):
@@ -58,14 +65,16 @@ class Create(BaseModel):
     num_frames: int | None = Field(None, ge=1, le=10**6)
     width: int | None = Field(None, ge=1, le=10**6)
     height: int | None = Field(None, ge=1, le=10**6)
+    lora: str | None = Field(None, max_length=500, description="NAME or NAME:SCALE of the server's, parted by commas.")
+    group: str | None = Field(None, max_length=64, description="A word of yours, shown again with the video.")
 
-    def asked(self, files: dict[str, bytes]) -> Asked:
+    def asked(self, files: dict[str, bytes], fetch: Fetch | None = None) -> Asked:
         """In the terms of both dialects."""
         given = {**dict.fromkeys(("input_reference", "last_frame")), **files}
         for name in given:
             field = getattr(self, name)
             if field is not None:
-                given[name] = picture(field.image_url if isinstance(field, ImageURL) else field, name)
+                given[name] = picture(field.image_url if isinstance(field, ImageURL) else field, name, fetch)
         if (self.width is None) != (self.height is None) or (self.width is not None and self.size is not None):
             raise invalid("give width and height, both or none, or size in their place", "size")
         both = None if self.width is None or self.height is None else (self.width, self.height)
@@ -82,6 +91,8 @@ class Create(BaseModel):
             steps=self.num_inference_steps,
             guidance=self.guidance_scale,
             tau=self.tau,
+            lora=self.lora,
+            about=() if self.group is None else (("group", self.group),),
         )
 
 
@@ -113,9 +124,15 @@ class Video(BaseModel):
     prompt: str
     seconds: str
     size: str
+    frames: int
     seed: int
     error: Failure | None
     remixed_from_video_id: str | None
+    files: str = Field(description="Where its files lie: video.mp4 and others, and preview.webp while it is made.")
+    seconds_left: float | None = Field(description="How long it will still take, as far as that is known.")
+    cancelled: bool
+    tau: float | None
+    group: str | None
 
 
 class Videos(BaseModel):
@@ -136,24 +153,33 @@ class Deleted(BaseModel):
     deleted: Literal[True] = True
 
 
-FIELDS = {name: field for name, field in Create.model_json_schema().items() if name != "$defs"}
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {kind: {"schema": FIELDS} for kind in ("application/json", "multipart/form-data")},
-    }
-}
+def form(kind: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI entry of fields that come as a form or as JSON."""
+    schema = kind.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def whole(part: Any) -> Any:
+        """With what is referred to in its place: a document has no such place of its own."""
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return whole(parts[part["$ref"].rpartition("/")[2]])
+            return {name: whole(value) for name, value in part.items()}
+        return [whole(each) for each in part] if isinstance(part, list) else part
+
+    fields = whole(schema)
+    kinds = ("application/json", "multipart/form-data")
+    return {"requestBody": {"required": True, "content": {each: {"schema": fields} for each in kinds}}}
 
 
 def routes(serving: Serving) -> APIRouter:
     """The routes of this dialect."""
     router = APIRouter(prefix="/v1", tags=["OpenAI videos"])
 
-    @router.post("/videos", responses=errors(413, 415, 422, 429), openapi_extra=FORM)
+    @router.post("/videos", responses=errors(413, 415, 422, 429), openapi_extra=form(Create))
     async def create(request: Request, key: KEY = None) -> Video:
         """Ask for a video."""
         fields, files = await body(request)
-        asked = parsed(Create, fields).asked(files)
+        asked = await run_in_threadpool(parsed(Create, fields).asked, files, serving.fetch)
         return shown(await serving.submit(asked, key))
 
     @router.get("/videos", responses=errors(404))
@@ -164,7 +190,7 @@ def routes(serving: Serving) -> APIRouter:
     ) -> Videos:
         """A page of videos; the next one is `after` the last of this."""
         start = None if after is None else found(serving, after).number
-        jobs, total = serving.jobs.page(limit=limit, newest_first=order == "desc", after=start)
+        jobs, total = serving.jobs.page(kind="clip", limit=limit, newest_first=order == "desc", after=start)
         data = [shown(job) for job in jobs]
         first, last = (data[0].id, data[-1].id) if data else (None, None)
         return Videos(data=data, first_id=first, last_id=last, has_more=total > len(jobs))
@@ -175,12 +201,12 @@ def routes(serving: Serving) -> APIRouter:
         return shown(found(serving, id))
 
     @router.get("/videos/{id}/content", responses=errors(404), response_class=FileResponse)
-    def content(id: str, variant: Literal["video", "thumbnail", "spritesheet"] = "video") -> FileResponse:
-        """The video, its first frame, or all its frames in one picture."""
+    def content(id: str, variant: Variant = "video") -> FileResponse:
+        """The video, its first frame, all its frames in one picture, its last frame, or its receipt."""
         job = found(serving, id)
         if job.state != "completed":
             raise invalid(f"this video is {STATES[job.state]}; there is nothing to fetch", "id", "video_not_ready")
-        return serving.file(job, VARIANTS[variant])
+        return serving.file(serving.places.result(job) / VARIANTS[variant])
 
     @router.delete("/videos/{id}", responses=errors(404))
     def delete(id: str) -> Deleted:
@@ -196,7 +222,10 @@ def routes(serving: Serving) -> APIRouter:
         request = await run_in_threadpool(serving.jobs.request, job.id)
         if request is None:
             raise unknown("video")
-        new = again(Recorded.model_validate_json(request), asked.prompt, (("remixed_from", job.id),))
+        task = read_task(request)
+        if not isinstance(task, ClipTask):
+            raise unknown("video")
+        new = again(task, asked.prompt, (("remixed_from", job.id),))
         return shown(await serving.submit(new, key))
 
     return router
@@ -205,7 +234,7 @@ def routes(serving: Serving) -> APIRouter:
 def found(serving: Serving, id: str) -> Job:
     """The job of a video's id."""
     job = serving.jobs.get(id.removeprefix(PREFIX)) if id.startswith(PREFIX) else None
-    if job is None:
+    if job is None or job.kind != "clip":
         raise unknown("video")
     return job
 
@@ -227,14 +256,22 @@ def shown(job: Job) -> Video:
         prompt=about["prompt"],
         seconds=f"{about['frames'] / about['fps']:g}",
         size=f"{about['width']}x{about['height']}",
+        frames=about["frames"],
         seed=about["seed"],
         error=error,
         remixed_from_video_id=None if source is None else PREFIX + source,
+        files=f"/files/{job.name}/",
+        seconds_left=job.seconds_left(),
+        cancelled=job.state == "cancelled",
+        tau=about.get("tau"),
+        group=about.get("group"),
     )
 
 
-async def body(request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The fields of a request, and its files: from a form, as the client sends it, or from JSON."""
+async def body(
+    request: Request, taken: tuple[str, ...] = ("input_reference", "last_frame")
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The fields of a request, and its files where they are `taken`: from a form, as the client sends it, or JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         try:
@@ -254,7 +291,7 @@ async def body(request: Request) -> tuple[dict[str, Any], dict[str, bytes]]:
                 raise invalid("got this field twice", name[:80])
             if not isinstance(value, UploadFile):
                 fields[name] = value
-            elif name in ("input_reference", "last_frame"):
+            elif name in taken:
                 files[name] = await value.read()
             else:
                 raise invalid("got a file where none is taken", name[:80])

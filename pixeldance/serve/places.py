@@ -1,9 +1,11 @@
-"""Where a server keeps things: one folder with the jobs, the points that unfinished ones reached, and the results.
+"""Where a server keeps things: one folder with the jobs, the points that unfinished ones reached, what can be seen of
+them, the results, and what jobs share: clips of films, and videos that came with requests.
 
 Every name under it is one that we made; no part of a path ever comes from a client.
 """
 
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -19,6 +21,7 @@ VIDEO, THUMBNAIL, SPRITESHEET, LAST_FRAME, RECEIPT = (
     "last_frame.png",
     "receipt.json",
 )
+PREVIEW = "preview.webp"
 TYPES = {
     VIDEO: "video/mp4",
     THUMBNAIL: "image/webp",
@@ -26,8 +29,10 @@ TYPES = {
     LAST_FRAME: "image/png",
     RECEIPT: "application/json",
 }
-"""The files of a result, and as what they are sent."""
+"""The files of a result, and as what they are sent. (Films have a picture of each shot besides, see `shot_file`.)"""
 
+FOLDERS = ("points", "previews", "results")  # whose entries are named by the ids of jobs
+SHARED = ("shots", "sources")  # whose entries are named by what they hold, and may be of several jobs
 GRACE = 600.0  # seconds for which files without a job are let be: theirs may be about to be told of
 
 
@@ -46,23 +51,51 @@ class Places:
         """Where a job's point is."""
         return self.folder / "points" / f"{job.id}.safetensors"
 
+    def preview(self, job: Job) -> Path:
+        """The folder of what can be seen of a job while it is made."""
+        return self.folder / "previews" / job.id
+
+    def shots(self) -> Path:
+        """Where the clips of films are kept."""
+        return self.folder / "shots"
+
+    def source(self, name: str) -> Path:
+        """Where a video that came with a request is kept, under the hash of its bytes."""
+        return self.folder / "sources" / name
+
     def result(self, job: Job) -> Path:
         """The folder of what a job made."""
         return self.folder / "results" / job.id
 
     def clear(self, jobs: Jobs) -> None:
-        """Remove the files of jobs that are not remembered."""
+        """Remove the files of jobs that are not remembered, and what jobs share that was not used for as long as
+        results are kept."""
         known, old = jobs.ids(), time.time() - GRACE
-        for path in (*(self.folder / "points").iterdir(), *(self.folder / "results").iterdir()):
+        for path in (path for name in FOLDERS for path in (self.folder / name).iterdir()):
             with suppress(FileNotFoundError):  # a worker may just have removed or renamed it
                 if path.name.partition(".")[0] not in known and path.stat().st_mtime < old:
                     remove(path)
+        unused = time.time() - max(jobs.keep, GRACE)
+        for path in (path for name in SHARED for path in (self.folder / name).iterdir()):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < unused:
+                    remove(path)
+
+
+def shot_file(number: int) -> str:
+    """The name of the picture of a film's shot, counted from 1."""
+    return f"shot-{number}.webp"
+
+
+def media_type(file: str) -> str | None:
+    """As what a file is sent; None for a name that no file of ours has."""
+    return "image/webp" if file == PREVIEW or re.fullmatch(r"shot-[1-9][0-9]{0,3}\.webp", file) else TYPES.get(file)
 
 
 def open_places(folder: Path, keep: float) -> tuple[Places, Jobs]:
     """The folder of a server, made where there is none, and the jobs in it. Nobody else may look into it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in ("points", "results"):
+    for name in (*FOLDERS, *SHARED):
         (folder / name).mkdir(exist_ok=True, mode=0o700)
     places = Places(folder=folder)
     return places, open_jobs(places.jobs, keep)

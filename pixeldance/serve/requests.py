@@ -5,7 +5,9 @@ import binascii
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,17 @@ from pixeldance.generate import Sampling
 from pixeldance.instruction import FIRST, LAST
 from pixeldance.pipeline import SEEDS, check_seed, instruct
 from pixeldance.receipt import Picture, Request, printable
-from pixeldance.serve.jobs import Job, Jobs, QueueFull
+from pixeldance.serve.jobs import Job, Jobs, Kind, QueueFull
+from pixeldance.serve.loras import asked as loras_in
+from pixeldance.serve.loras import spelled
 from pixeldance.serve.refused import Refused, invalid
+from pixeldance.serve.tasks import AnyTask, ClipTask
 from pixeldance.system import System
 
 MOST_QUEUED = 120
 FASTEST = 240.0
+Fetch = Callable[[str], bytes]
+"""Gives what lies at an address, or raises Refused."""
 DATA_URL = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 
 
@@ -39,26 +46,36 @@ class Asked:
     steps: int | None = None
     guidance: float | None = None
     tau: float | None = None
+    lora: str | None = None
     about: tuple[tuple[str, Any], ...] = ()
 
     def digest(self) -> str:
         """Equal for equal requests: whether a repeated key repeats its request."""
         digest = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             data = value if isinstance(value, bytes) else repr(value).encode()
-            digest.update(f"{field.name} {type(value).__name__} {len(data)} ".encode())
+            digest.update(f"{each.name} {type(value).__name__} {len(data)} ".encode())
             digest.update(data)
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The model that a server has: the name by which clients call it, its hash, and what it makes."""
+    """The model that a server has: the name by which clients call it, its folder, its hash, and what it makes. loras:
+    the folders of those that may be asked for, by name. words: the taus of the end-frame dial's words."""
 
     id: str
+    folder: Path
     hash: str
     system: System
+    loras: Mapping[str, Path] = field(default_factory=dict)
+    words: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})
+
+    def named(self, model: str | None) -> None:
+        """Raise Refused for the name of another model."""
+        if model is not None and model != self.id:
+            raise invalid(f"got the model {model[:80]!r}; this server has {self.id!r}", "model", "model_not_found")
 
 
 def submit(jobs: Jobs, model: Model, asked: Asked, key: str | None = None, most_queued: int = MOST_QUEUED) -> Job:
@@ -67,8 +84,7 @@ def submit(jobs: Jobs, model: Model, asked: Asked, key: str | None = None, most_
     Raises Refused for what the model cannot make (400, naming the nearest), for a key that belongs to another request
     (422), and where too many jobs wait (429).
     """
-    if key is not None and not (1 <= len(key) <= 255 and key.isprintable()):
-        raise invalid("got an Idempotency-Key that is empty, too long or no text; wanted 1 to 255 characters")
+    loras = loras_in(asked.lora, list(model.loras))
     request = checked(model, asked)
     about = {
         "prompt": request.prompt,
@@ -78,22 +94,41 @@ def submit(jobs: Jobs, model: Model, asked: Asked, key: str | None = None, most_
         "width": request.width,
         "height": request.height,
         "seed": request.seed,
+        "tau": request.tau if request.last else None,
         **dict(asked.about),
     }
-    total, digest = steps_of(model.system, request), asked.digest()
+    new = New(task=ClipTask(request=request, loras=loras), about=about, total=steps_of(model.system, request))
+    return store(jobs, model, new, asked.digest(), key, most_queued)
+
+
+@dataclass(frozen=True, kw_only=True)
+class New:
+    """A job that is to be stored."""
+
+    task: AnyTask
+    about: dict[str, Any]
+    total: int
+    kind: Kind = "clip"
+
+
+def store(jobs: Jobs, model: Model, new: New, digest: str, key: str | None, most_queued: int) -> Job:
+    """The job, new or that of the same key. Raises Refused as `submit` does for keys and where too many jobs wait."""
+    if key is not None and not (1 <= len(key) <= 255 and key.isprintable()):
+        raise invalid("got an Idempotency-Key that is empty, too long or no text; wanted 1 to 255 characters")
     try:
-        job, new = jobs.add(
-            request.model_dump_json(),
+        job, is_new = jobs.add(
+            new.task.model_dump_json(),
             model=model.hash,
-            about=about,
-            total=total,
+            about=new.about,
+            total=new.total,
+            kind=new.kind,
             key=key,
             digest=digest,
             most_queued=most_queued,
         )
     except QueueFull as error:
         raise Refused(429, "queue_full", str(error), wait=5) from None
-    if not new and job.digest != digest:
+    if not is_new and job.digest != digest:
         raise Refused(422, "idempotency_key_reused", "this Idempotency-Key came with another request; use a new one")
     return job
 
@@ -101,8 +136,7 @@ def submit(jobs: Jobs, model: Model, asked: Asked, key: str | None = None, most_
 def checked(model: Model, asked: Asked) -> Request:
     """The whole request, with the model's own settings where none were given. Raises Refused as `submit` does."""
     system = model.system
-    if asked.model is not None and asked.model != model.id:
-        raise invalid(f"got the model {asked.model[:80]!r}; this server has {model.id!r}", "model", "model_not_found")
+    model.named(asked.model)
     if asked.prompt != printable(asked.prompt):
         raise invalid("got a prompt with half a character in it (a lone surrogate)", "prompt")
     fps = system.fps if asked.fps is None else asked.fps
@@ -158,10 +192,13 @@ def size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def picture(address: str, param: str) -> bytes:
-    """The file in a data URL. Other addresses are not followed: nothing is fetched on anybody's behalf."""
+def picture(address: str, param: str, fetch: Fetch | None = None) -> bytes:
+    """The file in a data URL, or at another address if there is a way to fetch; otherwise nothing is fetched on
+    anybody's behalf."""
     if DATA_URL.match(address) is None:
         if not address.lower().startswith("data:"):
+            if fetch is not None:
+                return fetch(address)
             wanted = "send the picture itself, as a file or a data URL (data:image/png;base64,...)"
             raise invalid(f"this server fetches no URLs; {wanted}", param, "url_fetching_is_off")
         raise invalid(f"got {address[:40]!r}; wanted data:image/png;base64,... (or jpeg, webp)", param)
@@ -189,8 +226,9 @@ def _frames(system: System, asked: Asked, fps: float) -> int | None:
     return near
 
 
-def again(request: Request, prompt: str, about: tuple[tuple[str, Any], ...] = ()) -> Asked:
-    """What asks for the same video but for the prompt: the same pictures, seed and settings."""
+def again(task: ClipTask, prompt: str, about: tuple[tuple[str, Any], ...] = ()) -> Asked:
+    """What asks for the same video but for the prompt: the same pictures, seed, settings and LoRAs."""
+    request = task.request
     first, last = (None if each is None else picture(each.png, "id") for each in (request.first, request.last))
     return Asked(
         prompt=prompt,
@@ -203,5 +241,6 @@ def again(request: Request, prompt: str, about: tuple[tuple[str, Any], ...] = ()
         steps=request.steps,
         guidance=request.guidance,
         tau=request.tau,
+        lora=spelled(task.loras),
         about=about,
     )

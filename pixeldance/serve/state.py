@@ -1,6 +1,7 @@
 """What the routes of both dialects share: the store, the model, and how requests are read and answered."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter
@@ -10,9 +11,9 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ValidationError
 
 from pixeldance.serve.jobs import Job, Jobs, State
-from pixeldance.serve.places import TYPES, Places, remove
+from pixeldance.serve.places import Places, media_type, remove
 from pixeldance.serve.refused import Refused, invalid, unknown
-from pixeldance.serve.requests import MOST_QUEUED, Asked, Model, submit
+from pixeldance.serve.requests import MOST_QUEUED, Asked, Fetch, Model, New, store, submit
 
 DECODING = 4  # requests whose pictures are decoded at once: each may take 200 MiB
 KEY = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key is the same job.")]
@@ -36,25 +37,40 @@ class Problems(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Serving:
-    """A server's parts. limiter: bounds what is decoded at once, and so the memory."""
+    """A server's parts. limiter: bounds what is decoded at once, and so the memory. fetch: None where addresses are not
+    fetched."""
 
     places: Places
     jobs: Jobs
     model: Model
     limiter: CapacityLimiter
     most_queued: int = MOST_QUEUED
+    fetch: Fetch | None = None
 
     async def submit(self, asked: Asked, key: str | None = None) -> Job:
         """`requests.submit`, beside the event loop."""
         work = (self.jobs, self.model, asked, key, self.most_queued)
         return await run_sync(submit, *work, limiter=self.limiter)
 
-    def file(self, job: Job, name: str) -> FileResponse:
+    async def store(self, new: New, digest: str, key: str | None = None) -> Job:
+        """`requests.store`, beside the event loop."""
+        work = (self.jobs, self.model, new, digest, key, self.most_queued)
+        return await run_sync(store, *work, limiter=self.limiter)
+
+    def file(self, path: Path) -> FileResponse:
         """One of the files that a job made."""
-        path = self.places.result(job) / name
-        if not path.is_file():
+        kind = media_type(path.name)
+        if kind is None or not path.is_file():
             raise unknown("file")
-        return FileResponse(path, media_type=TYPES[name], filename=name, content_disposition_type="inline")
+        return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
+
+    def named(self, name: str, file: str) -> FileResponse:
+        """A file of the job whose results have this name; of one under way, what can be seen of it so far."""
+        job = self.jobs.named(name)
+        if job is None or media_type(file) is None:
+            raise unknown("file")
+        place = self.places.result if job.state == "completed" else self.places.preview
+        return self.file(place(job) / file)
 
     def forget(self, job: Job, states: tuple[State, ...]) -> bool:
         """Delete a job in one of these states, with its files; whether it was in one."""
@@ -62,6 +78,7 @@ class Serving:
             return False
         remove(self.places.result(job))
         remove(self.places.point(job))
+        remove(self.places.preview(job))
         return True
 
 

@@ -11,24 +11,21 @@ import resource
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from pixeldance.atomic import DISK_FULL, atomic_folder
-from pixeldance.diffusion.noise import generators
-from pixeldance.diffusion.resume import Point, resumable
-from pixeldance.pipeline import Pipeline, check_seed, load
-from pixeldance.receipt import Receipt, Request
+from pixeldance.atomic import DISK_FULL
+from pixeldance.pipeline import Pipeline, load
 from pixeldance.serve.jobs import ENDED, LEASE, Job, Jobs, open_jobs
-from pixeldance.serve.places import LAST_FRAME, RECEIPT, SPRITESHEET, THUMBNAIL, VIDEO, Places, remove
-from pixeldance.serve.points import read_point, save_point
-from pixeldance.video import Video, write_video
+from pixeldance.serve.loras import found, worn
+from pixeldance.serve.make import Bench, Stop, make_clip, make_film, make_long
+from pixeldance.serve.places import Places, remove
+from pixeldance.serve.tasks import ClipTask, FilmTask, read_task
 
 SAVE_EVERY = 5
 IDLE = 0.2  # seconds between two looks at an empty queue
@@ -36,13 +33,9 @@ OUT_OF_MEMORY = 3
 """The exit status after a job that took more memory than there is: a fresh process is the sure way to give it back."""
 
 
-class Stop(BaseException):
-    """The job is no longer ours, or we are to end. Nothing that handles errors handles this."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """What a worker needs. parent: the process without which it ends. save_every: in steps."""
+    """What a worker needs. parent: the process without which it ends. save_every: in steps. loras: folders by name."""
 
     name: str
     jobs: Jobs
@@ -50,6 +43,7 @@ class Worker:
     pipeline: Pipeline
     parent: int | None = None
     save_every: int = SAVE_EVERY
+    loras: dict[str, Path] = field(default_factory=dict)
 
     def orphaned(self) -> bool:
         """Whether the server that started us is gone; another one starts workers of its own."""
@@ -92,53 +86,36 @@ def _clear(worker: Worker, job: Job) -> None:
     now = worker.jobs.get(job.id)
     if now is None or now.state in ENDED:
         remove(worker.places.point(job))
+        remove(worker.places.preview(job))
     if now is None or now.state == "cancelled":
         remove(worker.places.result(job))
 
 
-def _make(worker: Worker, job: Job, request: str, ending: threading.Event) -> None:
-    asked = Request.model_validate_json(request)
-    start, rng = time.perf_counter(), generators([check_seed(asked.seed)])[0]
-    place = worker.places.point(job)
+def _make(worker: Worker, job: Job, text: str, ending: threading.Event) -> None:
+    def stop() -> bool:
+        return ending.is_set() or worker.orphaned()
 
-    def on_point(point: Point) -> None:
-        stop = ending.is_set() or worker.orphaned()
-        saved = stop or point.done % worker.save_every == 0 or point.done == job.total
-        if saved:
-            save_point(place, point, request)
-        if not worker.jobs.beat(job, point.done, saved=saved) or stop:
+    def beat(done: int | None, saved: bool) -> None:
+        if not worker.jobs.beat(job, done, saved=saved):
             raise Stop
 
-    sampling = asked.sampling()
-    steps = resumable(sampling.solver, rng, read_point(place, request), on_point)
-    pipeline = worker.pipeline
-    video = pipeline.render(asked.instruction(pipeline.system), rng, replace(sampling, solver=steps))
-    receipt = _receipt(video, asked, pipeline, time.perf_counter() - start)
-    if not worker.jobs.beat(job):
-        raise Stop
-    write_result(worker.places.result(job), video, receipt)
-
-
-def _receipt(video: Video, asked: Request, pipeline: Pipeline, seconds: float) -> Receipt:
-    """The receipt as clients may see it: of the server's folders only their names."""
-    receipt = Receipt.of(VIDEO, video, asked, pipeline, seconds)
-    folder = receipt.model.folder
-    shown = receipt.model.model_copy(update={"folder": None if folder is None else Path(folder).name})
-    return receipt.model_copy(update={"model": shown})
-
-
-def write_result(folder: Path, video: Video, receipt: Receipt) -> None:
-    """All files of a result in a new folder, or none."""
-    from PIL import Image
-
-    from pixeldance.sheet import contact_sheet
-
-    with atomic_folder(folder, overwrite=True) as new:
-        write_video(new / VIDEO, video, fps=receipt.request.fps)
-        Image.fromarray(video[0]).save(new / THUMBNAIL, lossless=True)
-        Image.fromarray(contact_sheet(video)).save(new / SPRITESHEET, quality=90)
-        Image.fromarray(video[-1]).save(new / LAST_FRAME)
-        (new / RECEIPT).write_text(receipt.text(), encoding="utf-8")
+    task = read_task(text)
+    bench = Bench(
+        job=job,
+        places=worker.places,
+        pipeline=worker.pipeline,
+        beat=beat,
+        ending=stop,
+        save_every=worker.save_every,
+        loras=worker.loras,
+    )
+    with worn(worker.pipeline, task.loras, worker.loras):
+        if isinstance(task, ClipTask):
+            make_clip(bench, task, text)
+        elif isinstance(task, FilmTask):
+            make_film(bench, task)
+        else:
+            make_long(bench, task)
 
 
 @contextmanager
@@ -183,6 +160,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--save-every", type=int, default=SAVE_EVERY)
     parser.add_argument("--memory", type=int, help="bytes for a job, beside what the model takes")
+    parser.add_argument("--loras", type=Path, help="a folder of them")
     parser.add_argument("--keep", type=float, default=Jobs.keep)
     given = parser.parse_args()
     ending = threading.Event()
@@ -192,6 +170,8 @@ def main() -> None:
     places = Places(folder=given.store)
     jobs = open_jobs(places.jobs, given.keep)
     pipeline = load(given.model)
+    assert pipeline.model_hash is not None
+    loras = found(given.loras, pipeline.model_hash)
     if given.memory is not None:
         import av  # noqa: F401 (what every job needs is none of a job's own)
 
@@ -205,6 +185,7 @@ def main() -> None:
         pipeline=pipeline,
         parent=given.parent,
         save_every=given.save_every,
+        loras=loras,
     )
     sys.exit(work(worker, ending))
 

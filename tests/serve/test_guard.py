@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import threading
 import time
@@ -32,7 +33,7 @@ Start = Callable[..., TestClient]
 @pytest.fixture
 def serving(tmp_path: Path) -> Serving:
     places, jobs = open_places(tmp_path / "store", keep=3600.0)
-    model = Model(id="tiny", hash="m", system=TINY)
+    model = Model(id="tiny", folder=tmp_path, hash="m", system=TINY)
     return Serving(places=places, jobs=jobs, model=model, limiter=CapacityLimiter(4))
 
 
@@ -256,6 +257,38 @@ def test_bodies_that_are_none_are_refused(client: TestClient, body: bytes, kind:
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
+def test_the_studio_runs_no_script_but_its_own(client: TestClient) -> None:
+    page = client.get("/")
+    assert (page.url.path, page.headers["content-type"]) == ("/studio/", "text/html; charset=utf-8")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    named = re.findall(r'(?:src|href)="([^"#]+)"', page.text)
+    assert len(named) >= 4
+    assert all(client.get(f"/studio/{name}").status_code == 200 for name in named)
+    assert not re.search(r"<script(?![^>]*src=)|<style|\son[a-z]+=|style=", page.text)
+    assert client.get("/studio/..%2fapp.py").status_code == 404
+
+
+def test_what_can_be_seen_of_a_job_under_way_has_its_name(client: TestClient, serving: Serving) -> None:
+    video = client.post("/v1/videos", json=PROMPT).json()
+    held = serving.jobs.claim("w", "m")
+    assert held is not None
+    assert client.get(f"{video['files']}preview.webp").status_code == 404, "there is none yet"
+    folder = serving.places.preview(held[0])
+    folder.mkdir()
+    (folder / "preview.webp").write_bytes(b"so far")
+    answer = client.get(f"{video['files']}preview.webp")
+    assert (answer.content, answer.headers["content-type"]) == (b"so far", "image/webp")
+    told = client.post(f"/v1/videos/{video['id']}/cancel").json()
+    assert (told["status"], told["cancelled"]) == ("failed", True)
+    asked = client.get(f"/v1/videos/{video['id']}/request").json()
+    assert asked["prompt"] == PROMPT["prompt"]
+    again = {name: value for name, value in asked.items() if value is not None}
+    assert client.post("/v1/videos", json=again).status_code == 200
+
+
 def test_words_come_back_as_words(client: TestClient) -> None:
     evil = "a red circle <script>alert(1)</script> \u202e"
     made = client.post("/v1/videos", json={"prompt": evil})
@@ -285,6 +318,11 @@ def test_what_expired_is_removed_with_its_files(serving: Serving) -> None:
     long_ago = time.time() - 3600
     for path in (*serving.places.folder.glob("results/*"), *serving.places.folder.glob("points/*")):
         os.utime(path, (long_ago, long_ago))
+    unused, used = serving.places.shots() / "unused", serving.places.source("used.mp4")
+    unused.mkdir()
+    used.write_bytes(b"a video")
+    long_unused = time.time() - 2 * serving.jobs.keep
+    os.utime(unused, (long_unused, long_unused))
     fresh = serving.places.folder / "results" / ".pixeldance-new.part"
     fresh.mkdir()
     over = threading.Event()
@@ -294,6 +332,7 @@ def test_what_expired_is_removed_with_its_files(serving: Serving) -> None:
     assert not serving.places.result(gone[0]).exists()
     assert not serving.places.point(gone[0]).exists()
     assert (serving.places.result(kept[0]) / VIDEO).exists()
+    assert (unused.exists(), used.exists()) == (False, True)
     assert fresh.exists(), "it may be somebody's who is about to finish it"
 
 

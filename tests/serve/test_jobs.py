@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from pixeldance.serve.jobs import FRUITLESS, Job, Jobs, QueueFull, State, metadata, open_jobs
 
@@ -251,3 +251,39 @@ def test_a_killed_process_takes_nothing_with_it(jobs: Jobs, where: Path | str) -
     kept = [job.id for job in reopened.page(limit=10_000, newest_first=False)[0]]
     assert kept[: len(told)] == told
     assert len(kept) <= len(told) + 1
+
+
+def test_a_store_of_an_earlier_version_is_opened_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.sqlite"
+    added = add(open_jobs(file))
+    with create_engine(f"sqlite:///{file}").begin() as connection:
+        for name in ("kind", "started_at", "started"):  # as it was before there were films
+            connection.execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
+    assert open_jobs(file).get(added.id) == added
+
+
+def test_the_time_left_is_what_the_steps_since_the_claim_took(jobs: Jobs) -> None:
+    add(jobs)
+    job = claim(jobs)
+    assert job.seconds_left() is None
+    jobs.beat(job, 2)
+    jobs.release_of("w")
+    time.sleep(0.05)
+    job = claim(jobs)
+    assert (job.started, job.seconds_left()) == (2, None), "the steps of an earlier claim tell nothing"
+    jobs.beat(job, 4)
+    now = jobs.get(job.id)
+    assert now is not None
+    assert now.started_at is not None
+    assert now.seconds_left() == pytest.approx((now.updated_at - now.started_at) / 2 * 4)
+    jobs.complete(job)
+    ended = jobs.get(job.id)
+    assert ended is not None
+    assert ended.seconds_left() is None
+
+
+def test_films_and_clips_are_listed_apart(jobs: Jobs) -> None:
+    clip, film = add(jobs), add(jobs, kind="film")
+    assert [job.id for job in jobs.page(limit=9, kind="film")[0]] == [film.id]
+    assert [job.id for job in jobs.page(limit=9, kind="clip")[0]] == [clip.id]
+    assert jobs.page(limit=9)[1] == 2

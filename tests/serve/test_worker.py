@@ -16,6 +16,7 @@ from pixeldance.receipt import read_receipt, render
 from pixeldance.serve.jobs import Job
 from pixeldance.serve.places import RECEIPT, TYPES, VIDEO
 from pixeldance.serve.points import read_point, save_point
+from pixeldance.serve.tasks import ClipTask, read_task
 from pixeldance.serve.worker import OUT_OF_MEMORY
 from pixeldance.video import frames_sha256, read_video
 
@@ -48,6 +49,10 @@ def test_a_job_becomes_a_video_with_all_that_lies_beside_it(made: Bench) -> None
     assert receipt.frames_sha256 == frames_sha256(render(made.pipeline, asked()))
     frames, fps = read_video(made.places.result(job) / VIDEO)
     assert (frames.shape, fps) == ((4, 32, 32, 3), 8.0)
+
+
+def test_a_request_of_an_earlier_version_is_still_made() -> None:
+    assert read_task(asked().model_dump_json()) == ClipTask(request=asked())
 
 
 def kill_and_go_on(made: Bench, points: int, calls: list[object]) -> None:
