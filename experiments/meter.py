@@ -1,20 +1,21 @@
 """How often the director's meter finds a fault, and how often it finds one where there is none.
 
 Command:   python experiments/meter.py            (--each 40: more clips; rows are kept in runs/meter/)
-Cost:      about 2 minutes of one core, 43 ms of it for each clip's readings
+Cost:      about 2 minutes of one core, 69 ms of it for each clip's readings (both on a busy machine)
 Expected:  95 % of the planted faults found, and 5 % false alarms at most, for each reading
-Obtained:  on 408 clips of the second halves, 24 with each fault (so that one clip is 4 %), recall / false alarms in %:
-           first 100 / 0, landing 100 / 0, frozen 100 / 0, whiteout 100 / 0, cuts 100 / 0, strobe 100 / 0,
-           drift_contrast 100 / 0, drift_colour 96 / 0, seams 96 / 1
-           Short of it: crossfade 92 / 1, flicker 92 / 0, drift_sharpness 92 / 0 (two clips of 24 each; those of
-           flicker and sharpness are toybox ones: dark or plain grounds, where 6 % of little is little), end_jump
-           100 / 6 (five clips of 85, all of footage). With 24 clips none of these is surely above or below 95 %.
+Obtained:  on 432 clips of the second halves, 24 with each fault (so that one clip is 4 %), recall / false alarms in %:
+           first 100 / 0, landing 100 / 1, frozen 100 / 0, crossfade 100 / 3, dissolve 100 / 3, whiteout 100 / 0,
+           strobe 100 / 0, flicker 96 / 0, drift_colour 100 / 0, drift_sharpness 100 / 1, seams 100 / 3
+           Short of it: end_jump 100 / 7 (five clips of 76, all of footage), cuts 92 / 0 and drift_contrast 92 / 0
+           (two toybox clips of 24 each). On the clips in view flicker has 100 / 5
+           (bikes). With 24 clips none of these is surely above or below 95 %.
 
 Every fault is planted in toybox clips and in real footage (`meter_clips`). The limits of `meter.READINGS`, and the
-constants of events.py, were chosen with the first half of the films and one set of toybox clips in view (--seed 0); the
-figures are of the second half and of other toybox clips. One exception: the rule for cuts was widened when a real cut
-of the second half (bikes, frame 187) had been missed. Half of all clips went through H.264. The two halves of a film
-show the same scenes and there are three films, so other footage may read worse.
+constants of events.py, were chosen with the first half of the films and one set of toybox clips in view (half 0, seeds
+0, 1 and 5); the figures are of the second half and of other toybox clips, drawn anew (half 1, --seed 2) after the
+readings of earlier ones had been looked at. One exception: the rule for cuts was widened when a real cut of the second
+half (bikes, frame 187) had been missed. Half of all clips went through H.264. The two halves of a film show the same
+scenes and there are three films, so other footage may read worse.
 """
 
 import argparse
@@ -33,7 +34,10 @@ HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "meter"
 READ_BY = {"first": "first_psnr", "seams": "seams"}
 """Which reading is to find a fault, where it has another name."""
-NOT_IN_EVENTS = ("frozen", "crossfade", "seams", "end_jump", "drift_contrast", "drift_sharpness", "drift_colour")
+NOT_IN_EVENTS = (
+    *("frozen", "crossfade", "seams", "end_jump", "dissolve"),
+    *("drift_contrast", "drift_sharpness", "drift_colour"),
+)
 """Readings for which a toybox clip with an appearance, a change of colour or a still thing is no clean one: these are
 rests, fades and sudden steps, as the text asks."""
 Row = dict[str, Any]
@@ -126,7 +130,7 @@ def report(found: list[Row]) -> Row:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--each", type=int, default=12, help="clips of each fault, of toybox and of footage")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=2)
     asked = parser.parse_args()
     result = {name: report(rows(half, asked.each, asked.seed)) for half, name in enumerate(("chosen_on", "checked_on"))}
     result["limits"] = {name: [reading.low, reading.high] for name, reading in READINGS.items()}

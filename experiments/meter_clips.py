@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 
 from pixeldance.data.toybox import WORLD, clip, clip_and_scene
 from pixeldance.data.toybox.motion import cut_frame
+from pixeldance.metrics.traces import cells
 
 FOOTAGE = Path(__file__).parents[1] / "tests" / ".footage"
 FILMS = ("bikes", "carphone_pristine", "bigbuckbunny")
@@ -23,6 +24,7 @@ CUTS = {"bikes": (30, 76, 137, 187, 242)}
 
 FRAMES = 16
 SIDES = (64, 96, 144)  # the shorter side of a clip of footage, pixels
+MELTS = 8  # pixels
 CRF = 23  # what players and sites call good; our own files are better
 
 Video = np.ndarray
@@ -256,6 +258,13 @@ def seam(clean: Clean, rng: np.random.Generator) -> tuple[Video, tuple[int, ...]
     return np.concatenate([clean.video[:at].astype(float), clean.video[at:] + offset]), clean.cuts
 
 
+def dissolve(clean: Clean, rng: np.random.Generator) -> tuple[Video, tuple[int, ...]]:
+    """What moves melts, from an early frame on and within 4 to 9, into the mean of all frames: a smear."""
+    start, rise = int(rng.integers(1, 6)), int(rng.integers(4, 10))
+    weight = np.clip((np.arange(FRAMES) - start) / rise, 0, 1)[:, None, None, None]
+    return clean.video + weight * (clean.video.mean(axis=0) - clean.video), clean.cuts
+
+
 def _ramp(low: float, high: float) -> Video:
     return np.linspace(low, high, FRAMES)[:, None, None, None]
 
@@ -272,6 +281,7 @@ PLANTS: dict[str, Plant] = {
     "drift_contrast": drift_of_contrast,
     "drift_sharpness": drift_of_sharpness,
     "seams": seam,
+    "dissolve": dissolve,
 }
 FAULTS = ("first", "landing", *PLANTS)
 
@@ -294,7 +304,8 @@ def clips(half: int, each: int, seed: int) -> Iterator[Labelled]:
 
 def fits(clean: Clean, fault: str) -> bool:
     """Whether a fault can be planted here at all: what never moves can neither freeze nor fade, and a last step of less
-    than 3 mean ones (back to where a bounce began, or to a picture of the same still scene) is no jump."""
+    than 3 mean ones (back to where a bounce began, or to a picture of the same still scene) is no jump; where the mean
+    of the frames is nowhere 15 levels off the last one, in cells of 8 pixels, nothing melts."""
     if clean.cuts or clean.events:
         return False
     first, before, last, other = (each.astype(float) for each in (*clean.video[[0, -2, -1]], clean.other))
@@ -302,4 +313,7 @@ def fits(clean: Clean, fault: str) -> bool:
     if fault == "end_jump":
         step = np.abs(np.diff(clean.video.astype(float), axis=0)).mean()
         return bool(min(moved, np.abs(other - before).mean()) > 3 * step)
+    if fault == "dissolve":
+        smeared = cells(np.abs(clean.video.mean(axis=0) - last).mean(axis=-1)[None].astype(np.float32), MELTS)
+        return bool(smeared.max() > 15)
     return fault not in ("frozen", "crossfade") or bool(moved > 1.0)

@@ -32,6 +32,7 @@ def evaluate(
     ] = None,
     i3d: Network = None,
     inception: Network = None,
+    c3d: Network = None,
     clip: Annotated[Path | None, Option(metavar="DIR", help="A folder of CLIP, as transformers has it.")] = None,
     lpips: Network = None,
     json: Annotated[Path | None, Option("--json", metavar="FILE", help="Write the figures here too.")] = None,
@@ -48,7 +49,7 @@ def evaluate(
     from pixeldance.atomic import atomic_file, check_file, check_folder
 
     folders = _folders([each for each in models or [] if each != SUITE], model)
-    given = {"i3d": i3d, "inception": inception, "clip": clip, "lpips": lpips}
+    given = {"i3d": i3d, "inception": inception, "c3d": c3d, "clip": clip, "lpips": lpips}
     networks = {name: path for name, path in given.items() if path is not None}
     if report is None and (len(folders) > 1 or networks):
         raise ValueError("got two models, or networks of published metrics; these go into a report: --report DIR")

@@ -7,7 +7,7 @@ first one of a new shot. What is measured over time is measured within shots, so
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from pixeldance.metrics.traces import Series, Traces, tilt
 
@@ -21,6 +21,9 @@ FLASH = 0.1  # share of the brighter frame
 SPAN = 16  # frames of a window: flashes are counted and fades looked for in these
 LEAST_SHOT = 8  # frames; a drift in fewer is none
 LEAST_FADE = 1.0  # levels between the ends
+LARGE = 0.9  # quantile of the inner steps that a last step is compared with
+DARK = 8.0  # levels: darker frames count as this when brightness is a unit
+MOVES, EDGES, LEAST_EDGE = 16.0, 0.005, 6.0  # levels off the shot's median; share of the pixels; levels a pixel
 
 
 def cuts(seen: Traces) -> list[int]:
@@ -60,13 +63,13 @@ def seams(seen: Traces, shots: list[range]) -> list[int]:
 
 
 def end_jump(seen: Traces, shots: list[range]) -> float:
-    """The last step over the median of the inner steps of its shot: 1 is even. Where that shot has fewer than 4, of all
-    inner steps that are no cuts. 0 for a single step."""
+    """The last step over the large ones (ninth decile) of the inner steps of its shot: above 1 it is larger than these.
+    Where that shot has fewer than 4, over those of all inner steps that are no cuts. 0 for a single step."""
     inner = seen.change[shots[-1].start : -1]
     if len(inner) < NEAR:
         firsts = [shot.start - 1 for shot in shots[1:]]
         inner = np.delete(seen.change[:-1], [step for step in firsts if step < len(seen.change) - 1])
-    return float(seen.change[-1] / max(_median(inner), LEAST_CHANGE)) if len(inner) else 0.0
+    return float(seen.change[-1] / max(np.quantile(inner, LARGE), LEAST_CHANGE)) if len(inner) else 0.0
 
 
 def frozen(seen: Traces) -> float:
@@ -90,10 +93,11 @@ def flashes(seen: Traces) -> float:
 
 
 def flicker(seen: Traces, shots: list[range]) -> float:
-    """By how many levels the brightness of a frame, as a whole, is off from the mean of the frames beside it: the
+    """By how many per cent the brightness of a frame, as a whole, is off from the mean of the frames beside it: the
     median over time. A single flash or cut leaves it as it is."""
     brightness = seen.grey.mean(axis=(1, 2), dtype=np.float64)
-    off = [np.abs(np.diff(brightness[shot.start : shot.stop], 2)) / 2 for shot in shots]
+    unit = np.maximum(brightness, DARK) / 100
+    off = [np.abs(np.diff(brightness[s.start : s.stop], 2)) / 2 / unit[s.start + 1 : s.stop - 1] for s in shots]
     return _median(np.concatenate(off))
 
 
@@ -101,12 +105,22 @@ def crossfade(seen: Traces, shots: list[range]) -> float:
     """How well a blend of the ends explains what lies between them, 0 to 1: of the difference of an inner frame to the
     nearer end, the share that the best blend takes away; the median over the frames of 16, where it is largest.
 
-    A thing that moves is in neither end where it is in between, and a blend shows it twice: 0.25 at most was seen.
+    A thing that moves is in neither end where it is in between, and a blend shows it twice: 0.25 is usual.
     """
+    return max(_blended(seen.small[span.start : span.stop]) for span in _spans(shots))
+
+
+def dissolve(seen: Traces, shots: list[range]) -> float:
+    """The share, 0 to 1, of the edges of what moves that is lost: of their strength (`_edges`) in the first two frames
+    of 16, what the median of the last quarter lacks; where it is largest. A thing that melts into a smear loses nearly
+    all; so does one that disappears."""
     found = [0.0]
-    for shot in shots:
-        starts = range(shot.start, max(shot.start, shot.stop - SPAN) + 1, SPAN // 2)
-        found += [_blended(seen.small[start : min(start + SPAN, shot.stop)]) for start in starts]
+    for span in _spans(shots):
+        if len(span) >= LEAST_SHOT:
+            strength = _edges(seen, span)
+            before = float(strength[:2].mean())
+            if before >= LEAST_EDGE:
+                found.append(1 - _median(strength[-(len(span) // 4) :]) / before)
     return max(found)
 
 
@@ -135,20 +149,55 @@ def drift_of_contrast(seen: Traces, shots: list[range]) -> float:
 
 
 def drift_of_sharpness(seen: Traces, shots: list[range]) -> float:
-    """By how many octaves the detail of a shot gets finer or coarser (`traces.sharpness`): the median slope over all
-    pairs of frames (Theil 1950, Sen 1968), times the length of the shot."""
+    """By how many octaves the detail of a shot gets finer or coarser (`traces.sharpness`), or the edges of what moves
+    get weaker: on a textured ground a small thing may blur and leave the detail as it is."""
     found = [0.0]
     for shot in shots:
         if len(shot) >= LEAST_SHOT:
-            fine = np.log2(seen.sharpness[shot.start : shot.stop])
-            one, other = np.triu_indices(len(fine), 1)
-            found.append(abs(_median((fine[other] - fine[one]) / (other - one))) * (len(fine) - 1))
+            edges = np.log2(np.maximum(_edges(seen, shot), LEAST_EDGE))
+            found += [abs(_trend(np.log2(seen.sharpness[shot.start : shot.stop]))), -_trend(edges)]
     return max(found)
 
 
 def shots_between(cut_frames: list[int], frames: int) -> list[range]:
     """The frames of each shot."""
     return [range(start, stop) for start, stop in pairwise([0, *cut_frames, frames])]
+
+
+def _spans(shots: list[range]) -> list[range]:
+    """The frames of each shot in overlapping spans of 16, or in one where it has fewer."""
+    return [
+        range(start, min(start + SPAN, shot.stop))
+        for shot in shots
+        for start in range(shot.start, max(shot.start, shot.stop - SPAN) + 1, SPAN // 2)
+    ]
+
+
+def _edges(seen: Traces, span: range) -> Series:
+    """How strong the edges of what moves are in each frame: the mean of the largest gradients, of one pixel in 200,
+    among the pixels that are off the span's median by 16 levels, and those around them. Levels a pixel."""
+    x = seen.small[span.start : span.stop]
+    moves = np.abs(x - np.median(x, axis=0)).max(axis=-1) > MOVES
+    edges = np.where(_widened(moves), seen.gradients[span.start : span.stop], 0).reshape(len(x), -1)
+    count = max(4, int(EDGES * edges.shape[1]))
+    return np.asarray(np.partition(edges, -count, axis=1)[:, -count:].mean(axis=1), np.float64)
+
+
+def _widened(marks: Bool[np.ndarray, "f h w"]) -> Bool[np.ndarray, "f h w"]:
+    """Marks that take in the pixels around them."""
+    tall = marks.copy()
+    tall[:, 1:] |= marks[:, :-1]
+    tall[:, :-1] |= marks[:, 1:]
+    wide = tall.copy()
+    wide[:, :, 1:] |= tall[:, :, :-1]
+    wide[:, :, :-1] |= tall[:, :, 1:]
+    return wide
+
+
+def _trend(x: Series) -> float:
+    """The rise of a series over its length: the median slope of all pairs (Theil 1950, Sen 1968)."""
+    one, other = np.triu_indices(len(x), 1)
+    return _median((x[other] - x[one]) / (other - one)) * (len(x) - 1)
 
 
 def _near(x: Series, step: int) -> Series:

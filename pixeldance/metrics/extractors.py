@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pixeldance.metrics import i3d, inception, lpips
+from pixeldance.metrics import c3d, i3d, inception, lpips
 
 Video = UInt8[np.ndarray, "f h w 3"]
 LEFT_OUT = ("scaling_layer.", "lins.", "num_batches_tracked")  # of files: constants, repetitions, counters
@@ -44,6 +44,11 @@ def open_inception(path: Path) -> Extractor:
     """Inception-v3 for FID and IS. Raises ValueError for a file that holds other weights."""
     net = _filled(inception.Inception(), path)
     return Extractor(name="inception", net=net, sha256=file_hash(path), resize=inception.RESIZE)
+
+
+def open_c3d(path: Path) -> Extractor:
+    """C3D for the inception score of videos. Raises ValueError for a file that holds other weights."""
+    return Extractor(name="c3d", net=_filled(c3d.C3D(), path), sha256=file_hash(path), resize=c3d.RESIZE)
 
 
 def open_lpips(path: Path) -> Extractor:
@@ -73,6 +78,7 @@ def open_clip(path: Path) -> Extractor:
 OPEN: dict[str, Callable[[Path], Extractor]] = {
     "i3d": open_i3d,
     "inception": open_inception,
+    "c3d": open_c3d,
     "clip": open_clip,
     "lpips": open_lpips,
 }
@@ -83,6 +89,12 @@ def video_features(net: i3d.I3D, videos: list[Video]) -> Float32[np.ndarray, "n 
     """The features of FVD and KVD, one video at a time."""
     with torch.inference_mode():
         return np.concatenate([net(_tensor(video)[None]).numpy() for video in videos])
+
+
+def video_classes(net: c3d.C3D, videos: list[Video]) -> Float32[np.ndarray, "n k"]:
+    """The class probabilities of video IS, one video at a time."""
+    with torch.inference_mode():
+        return np.concatenate([net(_tensor(video)[None]).softmax(dim=1).numpy() for video in videos])
 
 
 def picture_features(

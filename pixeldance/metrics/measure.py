@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from pixeldance.metrics import extractors, flow, i3d, image, lpips, proxy
+from pixeldance.metrics import c3d, extractors, flow, i3d, image, lpips, proxy
 from pixeldance.metrics.embedding import clipsim, consistency
 from pixeldance.metrics.extractors import Extractor
 from pixeldance.metrics.frechet import frechet_distance
@@ -60,7 +60,7 @@ def measured(sets: Sets, networks: Mapping[str, Extractor], rng: np.random.Gener
     return [
         *_of_videos(sets, networks.get("i3d"), rng),
         *_of_pictures(sets, networks.get("inception"), rng),
-        not_computed("video-is", "C3D fine-tuned on UCF-101 cannot be read yet", sets.setting()),
+        _of_classes(sets, networks.get("c3d")),
         *_of_clip(sets, networks.get("clip"), rng),
         *_of_pairs(sets, networks.get("lpips"), rng),
         *_of_motion(sets, rng),
@@ -92,6 +92,13 @@ def mean_score(
         interval=interval(known, rng),
         floor=float(np.mean(there)) if there else None,
     )
+
+
+def no_video_is(opened: Extractor | None, frames: int) -> str | None:
+    """Why the inception score of videos cannot be had; None where it can."""
+    if opened is None:
+        return "it needs C3D's weights, fine-tuned on UCF-101: --c3d FILE"
+    return None if frames == c3d.FRAMES else f"C3D takes {c3d.FRAMES} frames, and these have {frames}"
 
 
 def with_interval(
@@ -149,6 +156,19 @@ def _of_pictures(sets: Sets, opened: Extractor | None, rng: np.random.Generator)
     fid = distance_score("fid", frechet_distance, setting, [features for features, _ in seen], rng)
     value, _ = inception_score(seen[1][1], splits=1)
     return [fid, Score(name="is", value=value, setting=setting, floor=inception_score(seen[0][1], splits=1)[0])]
+
+
+def _of_classes(sets: Sets, opened: Extractor | None) -> Score:
+    """IS of videos: of the made ones, with that of the real ones."""
+    why = no_video_is(opened, len(sets.made[0]))
+    if why is not None:
+        return not_computed("video-is", why, sets.setting())
+    assert opened is not None
+    value, floor = (
+        inception_score(extractors.video_classes(opened.net, list(videos)), splits=1)[0]
+        for videos in (sets.made, sets.real)
+    )
+    return Score(name="video-is", value=value, setting=sets.setting(opened.sha256, opened.resize), floor=floor)
 
 
 def _of_clip(sets: Sets, opened: Extractor | None, rng: np.random.Generator) -> list[Score]:

@@ -26,7 +26,7 @@ from pixeldance.metrics import extractors, proxy
 from pixeldance.metrics.embedding import clipsim
 from pixeldance.metrics.extractors import Extractor
 from pixeldance.metrics.inception_score import inception_score
-from pixeldance.metrics.measure import DISTANCES, distance_score, mean_score
+from pixeldance.metrics.measure import DISTANCES, distance_score, mean_score, no_video_is
 from pixeldance.metrics.score import Score, Setting, not_computed
 from pixeldance.pipeline import Pipeline
 from pixeldance.video import write_video
@@ -168,11 +168,14 @@ class _Seen:
         self.videos: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])  # of real and made
         self.pictures: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         self.classes: list[np.ndarray] = []
+        self.video_classes: list[np.ndarray] = []
         self.said: tuple[list[float], list[float]] = ([], [])
         self.proxies = {name: proxy.trusted(f"{name}-proxy") for name in DISTANCES}
 
     def add(self, request: Request, made: Video) -> None:
         self.texts.append(request.text)
+        if no_video_is(self.networks.get("c3d"), len(made)) is None:
+            self.video_classes.append(extractors.video_classes(self.networks["c3d"].net, [made]))
         place = int(np.random.default_rng(request.number).integers(len(made)))  # the frame that FID sees
         for side, video in enumerate((request.real, made)):
             if "i3d" in self.networks:
@@ -211,7 +214,14 @@ class _Seen:
         else:
             why = "it needs Inception's weights: --inception FILE"
             found += [not_computed(name, why, setting) for name in ("fid", "is")]
-        found.append(not_computed("video-is", "C3D fine-tuned on UCF-101 cannot be read yet", setting))
+        if self.video_classes:
+            value, _ = inception_score(np.concatenate(self.video_classes), splits=1)
+            found.append(Score(name="video-is", value=value, setting=self._at(setting, "c3d")))
+        else:
+            assert setting.frames is not None
+            why = no_video_is(self.networks.get("c3d"), setting.frames)
+            assert why is not None
+            found.append(not_computed("video-is", why, setting))
         if "clip" in self.networks:
             real, made = self.said
             found.append(mean_score("clipsim", made, real, self._at(setting, "clip"), rng))

@@ -52,6 +52,14 @@ class Traces:
         return self.small @ LUMA
 
     @cached_property
+    def gradients(self) -> Float32[np.ndarray, "f h w"]:
+        """By how much each pixel differs from the one to its right or the one below, in the channel with most."""
+        found = np.zeros(self.small.shape[:3], np.float32)
+        found[:, :, :-1] = np.abs(np.diff(self.small, axis=2)).max(axis=-1)
+        found[:, :-1] = np.maximum(found[:, :-1], np.abs(np.diff(self.small, axis=1)).max(axis=-1))
+        return found
+
+    @cached_property
     def unmatched(self) -> Series:
         """The share, 0 to 1, of each step's new frame that is nowhere near in the old one: blocks are searched for
         within an eighth of the picture, after brightness and contrast are made equal."""

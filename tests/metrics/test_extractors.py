@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchmetrics.functional.image import lpips as theirs
 
-from pixeldance.metrics import extractors, i3d, inception, lpips
+from pixeldance.metrics import c3d, extractors, i3d, inception, lpips, measure
+from pixeldance.metrics.inception_score import inception_score
 
 RNG = np.random.default_rng(0)
+NAMES = {"weight": "W", "bias": "b"}  # ours, Chainer's
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -221,3 +223,82 @@ def test_an_original_file_is_converted(tmp_path: Path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert extractors.open_i3d(out).sha256 in done.stdout
+
+
+# C3D: layers from github.com/pfnet-research/tgan2, tgan2/models/c3d/c3d_ucf101.py
+
+
+@pytest.fixture(scope="module")
+def c3d_net() -> nn.Module:
+    """C3D with weights that keep the size of what goes through, and a mean that is not the same everywhere."""
+    torch.manual_seed(0)
+    net = c3d.C3D()
+    net.mean.uniform_(80, 110)
+    return net.eval().requires_grad_(False)
+
+
+def test_c3d_has_the_published_shapes(c3d_net: nn.Module):
+    found = shapes(c3d_net)
+    assert found.pop("mean") == (3, 16, 128, 171)
+    assert len(found) == 2 * len(c3d.LAYERS)
+    assert sum(int(np.prod(shape)) for shape in found.values()) == 78_409_573
+    for name, shape in {
+        "conv1a.weight": (64, 3, 3, 3, 3),
+        "conv3b.weight": (256, 256, 3, 3, 3),
+        "conv5b.bias": (512,),
+        "fc6.weight": (4096, 8192),
+        "fc8.weight": (101, 4096),
+    }.items():
+        assert found[name] == shape
+
+
+def test_c3d_gives_class_probabilities(c3d_net: nn.Module):
+    found = extractors.video_classes(c3d_net, [pixels(16, 20, 24)])
+    assert found.shape == (1, 101)
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="got videos of 8 frames; wanted 16"):
+        extractors.video_classes(c3d_net, [pixels(8, 20, 24)])
+
+
+def test_c3d_takes_blue_first_less_the_middle_of_the_mean(c3d_net: nn.Module):
+    flat = np.broadcast_to(np.array([10, 20, 30], np.uint8), (1, 16, 20, 24, 3)).copy()
+    x = c3d.prepared(torch.from_numpy(flat), c3d_net.mean)
+    middle = c3d_net.mean[:, :, 8:120, 8:120]
+    torch.testing.assert_close(x[0] + middle, torch.tensor([30.0, 20, 10])[:, None, None, None].expand(3, 16, 112, 112))
+
+
+@pytest.mark.slow  # 300 MB go to the disk twice
+def test_c3d_is_converted_from_chainer_s_arrays(tmp_path: Path, c3d_net: nn.Module, monkeypatch: pytest.MonkeyPatch):
+    """Its file comes back to the weights it was made of; one that lacks a layer is no C3D."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+    from convert_extractor import read
+
+    kept = c3d_net.state_dict()
+    arrays = {f"{layer}/{its}": kept[f"{layer}.{ours}"].numpy() for layer in c3d.LAYERS for ours, its in NAMES.items()}
+    np.savez(tmp_path / "ucf.npz", **arrays)
+    np.savez(tmp_path / "mean.npz", mean=kept["mean"].numpy())
+    found = read("c3d", tmp_path / "ucf.npz", tmp_path / "mean.npz")
+    assert found.keys() == kept.keys()
+    assert all(torch.equal(each, kept[name]) for name, each in found.items())
+    save_file(found, tmp_path / "c3d.safetensors")
+    assert extractors.open_c3d(tmp_path / "c3d.safetensors").name == "c3d"
+
+
+def test_it_is_told_why_there_is_no_video_is():
+    opened = extractors.Extractor(name="c3d", net=None, sha256="", resize="")
+    assert measure.no_video_is(opened, 16) is None
+    assert measure.no_video_is(opened, 8) == "C3D takes 16 frames, and these have 8"
+    assert "--c3d FILE" in (measure.no_video_is(None, 16) or "")
+
+
+@pytest.mark.slow  # four clips of 40 GFLOP each
+def test_video_is_comes_with_that_of_real_videos(c3d_net: nn.Module):
+    real, made = ([pixels(16, 16, 16), pixels(16, 16, 16)] for _ in range(2))
+    sets = measure.Sets(real=real, others=real, made=made, texts=["a", "b"], fps=8.0)
+    opened = extractors.Extractor(name="c3d", net=c3d_net, sha256="ab", resize=c3d.RESIZE)
+    found = measure._of_classes(sets, opened)
+    classes = extractors.video_classes(c3d_net, made)
+    assert found.value == pytest.approx(inception_score(classes, splits=1)[0])
+    assert found.floor is not None
+    assert 1 <= found.floor <= 2  # of two videos
+    assert (found.setting.extractor, found.setting.resize) == ("ab", c3d.RESIZE)

@@ -71,6 +71,27 @@ def test_a_jump_at_the_end(video: np.ndarray):
     assert two.readings["end_jump"] == 0
 
 
+def test_steps_that_vary_are_no_jump_at_the_end():
+    long = clip_and_scene(5, world=MOVING, frames=32)[0].video
+    uneven = long[np.cumsum([0, *([1, 1, 3] * 5)])]  # the last step is three times the median one
+    assert meter(uneven)["end_jump"] < 1.3
+
+
+def test_what_moves_melts(video: np.ndarray):
+    weight = np.clip((np.arange(16) - 2) / 6, 0, 1)[:, None, None, None]
+    melted = video + weight * (video.mean(axis=0) - video)
+    assert "dissolve" in faults(melted)
+    assert meter(melted.astype(np.uint8))["dissolve"] > 0.5 > 0.2 > meter(video)["dissolve"]
+    assert meter(melted[::-1].astype(np.uint8))["dissolve"] == 0  # it gets clearer
+    assert meter(np.repeat(video[:1], 16, axis=0))["dissolve"] == 0  # nothing moves
+
+
+def test_flicker_is_seen_in_the_dark(video: np.ndarray):
+    gains = 1 + 0.06 * np.random.default_rng(0).standard_normal(16)[:, None, None, None]
+    assert "flicker" in faults(video / 6 * gains)
+    assert "flicker" not in faults(video / 6)
+
+
 def test_a_cross_fade(video: np.ndarray):
     faded = video[0] + ramp(0, 1) * (video[-1].astype(float) - video[0])
     assert meter(faded.astype(np.uint8))["crossfade"] > 0.9
