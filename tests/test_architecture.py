@@ -25,8 +25,8 @@ LAYERS = [
     {"instruction", "diffusion", "nets"},
     {"condition", "codec", "system", "checkpoint", "adapter", "atomic", "image", "sheet", "video", "video_read"},
     {"generate", "pipeline", "receipt", "film", "edit", "training", "data", "metrics"},
-    {"systems"},
-    {"exchange", "serve", "cli", "__main__"},
+    {"systems", "reproduce"},
+    {"exchange", "engines", "serve", "cli", "__main__"},
 ]
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 
