@@ -56,6 +56,7 @@ SMALL_PIXELDANCE = replace(
         film=True,
         frame_embedding=True,
         carry=(0, 65),
+        locate=True,
     ),
     process=VP(betas="cosine", logsnr_shift=-2.4),
     prediction="x0",
@@ -65,7 +66,7 @@ SMALL_PIXELDANCE = replace(
     steps=10,
     guidance=2.0,
     vector=("text",),
-    trained=("text", "net"),
+    trained=("net",),
     step_offset=0.0,
 )
 """The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
