@@ -24,16 +24,16 @@ def whole(low: int, high: int) -> Callable[[str | int], int]:
     return parse
 
 
-def number(low: float, high: float) -> Callable[[str], float]:
-    """A parser of numbers from `low` to `high`."""
+def number(low: float, high: float) -> Callable[[str | float], float]:
+    """A parser of numbers from `low` to `high`; defaults pass through it too, as they are."""
 
-    def parse(text: str) -> float:
+    def parse(text: str | float) -> float:
         try:
             value = float(text)
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            raise BadParameter(f"got {shown(text)}; wanted a number from {low:g} to {high:g}")
+            raise BadParameter(f"got {shown(str(text))}; wanted a number from {low:g} to {high:g}")
         return value
 
     return parse
