@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass, replace
 from math import isclose, nan
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from PIL import Image
@@ -62,11 +62,14 @@ class Picture(Record):
 
     def pixels(self) -> Frame:
         """The pixels again. Raises ValueError where `png` is something else."""
+        return read_image(self.file())
+
+    def file(self) -> bytes:
+        """The bytes of the PNG. Raises ValueError where `png` is something else."""
         try:
-            data = base64.b64decode(self.png.removeprefix(PNG).encode("ascii"), validate=True)
+            return base64.b64decode(self.png.removeprefix(PNG).encode("ascii"), validate=True)
         except (binascii.Error, UnicodeEncodeError):
             raise ValueError(f"got a picture that begins {self.png[:40]!r}; wanted {PNG} and base64") from None
-        return read_image(data)
 
 
 class Request(Record):
@@ -148,23 +151,50 @@ class Choice(Record):
     tries: tuple[Try, ...]
 
 
-class Receipt(Record):
-    """clip: the name of the file or folder beside the receipt. frames_sha256: of the raw RGB bytes before encoding.
+class Written(Record):
+    """What receipts of all kinds say of a clip. clip: the name of the file or folder beside the receipt.
 
-    versions, threads: of the software, and how many threads torch computed with; other ones may round otherwise.
-    seconds: what rendering took, without loading and encoding. meter: the director's meter's readings of these frames
-    (`metrics.meter.READINGS`). choice: among what it was chosen, None where only this one was made.
+    frames_sha256: of the raw RGB bytes before encoding. versions, threads: of the software, and how many threads torch
+    computed with; other ones may round otherwise. seconds: what rendering took, without loading and encoding.
     """
 
-    receipt: Literal[1] = 1
     clip: str
     frames_sha256: str
-    request: Request
-    unknown_words: tuple[str, ...]
     model: Model
     versions: dict[str, str]
     threads: Annotated[int, Field(ge=1, le=1024)]
     seconds: float
+
+    def text(self) -> str:
+        """The receipt as it is written."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+class Rendered(Written):
+    """Of a clip that was made by one call of a pipeline."""
+
+    unknown_words: tuple[str, ...]
+
+
+def rendered(clip: str, video: Video, prompt: str, pipeline: Pipeline, seconds: float) -> dict[str, Any]:
+    """The fields of `Rendered` for a video that this pipeline has just made; it must come from a checkpoint."""
+    return {
+        "clip": named(clip),
+        "frames_sha256": frames_sha256(video),
+        "model": Model.of(pipeline),
+        "versions": versions(),
+        "seconds": round(seconds, 3),
+        "unknown_words": tuple(pipeline.unknown_words(prompt)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+class Receipt(Rendered):
+    """meter: the director's meter's readings of these frames (`metrics.meter.READINGS`). choice: among what the clip
+    was chosen, None where only this one was made."""
+
+    receipt: Literal[1] = 1
+    request: Request
     meter: dict[str, float] = {}
     choice: Choice | None = None
 
@@ -179,22 +209,8 @@ class Receipt(Record):
         choice: Choice | None = None,
     ) -> "Receipt":
         """The receipt of a video that this pipeline has just made; it must come from a checkpoint."""
-        return cls(
-            clip=named(clip),
-            frames_sha256=frames_sha256(video),
-            request=request,
-            unknown_words=tuple(pipeline.unknown_words(request.prompt)),
-            model=Model.of(pipeline),
-            versions=versions(),
-            threads=torch.get_num_threads(),
-            seconds=round(seconds, 3),
-            meter=readings(video, request),
-            choice=choice,
-        )
-
-    def text(self) -> str:
-        """The receipt as it is written."""
-        return self.model_dump_json(indent=1) + "\n"
+        common = rendered(clip, video, request.prompt, pipeline, seconds)
+        return cls(**common, request=request, meter=readings(video, request), choice=choice)
 
 
 Kind = TypeVar("Kind", bound=Record)
@@ -262,22 +278,6 @@ def verify(path: Path, pipeline: Pipeline, on_step: OnStep | None = None) -> Ver
         note = f"the meter reads otherwise: {other}; the receipt was changed"
         return replace(verdict, same=False, report=(verdict.report[0], note, *verdict.report[1:]))
     return verdict
-
-
-@runtime_checkable
-class Written(Protocol):
-    """What receipts of all kinds say of a clip."""
-
-    @property
-    def clip(self) -> str: ...
-    @property
-    def frames_sha256(self) -> str: ...
-    @property
-    def model(self) -> Model: ...
-    @property
-    def versions(self) -> dict[str, str]: ...
-    @property
-    def threads(self) -> int: ...
 
 
 def compared(folder: Path, receipt: Written, got: str, pipeline: Pipeline) -> Verdict:

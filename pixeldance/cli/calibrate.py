@@ -6,7 +6,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from pixeldance.cli import ask
-from pixeldance.cli.generate import Force, Threads
+from pixeldance.cli.options import Force, Threads
 
 
 def calibrate(

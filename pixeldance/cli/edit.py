@@ -1,15 +1,14 @@
 """`pixeldance edit`: a video's first and last frame are edited, and what lies between is made again."""
 
 import secrets
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from pixeldance.cli import ask
-from pixeldance.cli.generate import (
+from pixeldance.cli import ask, models
+from pixeldance.cli.options import (
     OWN,
     AnyBase,
     Background,
@@ -25,13 +24,16 @@ from pixeldance.cli.generate import (
     Text,
     Threads,
 )
-
-PATIENCE = 120  # seconds for a program to edit a picture
+from pixeldance.cli.write import write_clip
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
 
-    from pixeldance.edit.receipt import EditReceipt
+    from pixeldance.image import Frame
+
+    Editor = Callable[[Frame, Frame], tuple[Frame, ...]]  # makes the edited ends of the first and the last frame
+
+PATIENCE = 120  # seconds for a program to edit a picture
 
 
 def edit(
@@ -103,27 +105,21 @@ def edit(
     ask.check([files], force=force)
     loras = [ask.lora(each) for each in lora or ()]
     behind = ask.colour(background)
-    paint = ask.colour(colour, "--colour") if colour is not None else behind
-    places = [] if at is None else [ask.place(at, "--at"), ask.place(last_at or at, "--last-at")]
+    if first is not None and last is not None:
+        editor = _given(first, last, behind)
+    elif mask is not None and last_mask is not None and colour is not None:
+        editor = _recoloured(mask, last_mask, ask.colour(colour, "--colour"))
+    elif paste is not None and at is not None:
+        editor = _pasted(paste, ask.place(at, "--at"), ask.place(last_at or at, "--last-at"))
+    else:
+        assert edit_with is not None
+        editor = _by_command(edit_with, timeout or PATIENCE)
 
-    from pixeldance.edit import ends
-    from pixeldance.image import read_image
     from pixeldance.video import read_video
 
     frames, fps = read_video(video)
     ask.check([files], force=force, fps=fps)
-    pair = (frames[0], frames[-1])
-    if first is not None and last is not None:
-        made = [read_image(path, background=behind) for path in (first, last)]
-    elif mask is not None and last_mask is not None:
-        masks = [ends.read_mask(path) for path in (mask, last_mask)]
-        made = [ends.recoloured(end, each, paint) for end, each in zip(pair, masks, strict=True)]
-    elif paste is not None:
-        patch = ends.read_patch(paste)
-        made = [ends.pasted(end, patch, *place) for end, place in zip(pair, places, strict=True)]
-    else:
-        assert edit_with is not None
-        made = [ends.by_command(end, edit_with, seconds=timeout or PATIENCE) for end in pair]
+    made = editor(frames[0], frames[-1])
 
     import torch
     from tqdm import tqdm
@@ -168,12 +164,7 @@ def edit(
 
     torch.set_num_threads(threads)
     pipeline = load(folder)
-    for adapter, scale in loras:
-        pipeline.load_lora_weights(adapter, scale=scale, any_base=any_base)
-    unknown = pipeline.unknown_words(text)
-    if unknown:
-        words = ", ".join(unknown)
-        print(f"Warning: this model does not know these words and leaves them out: {words}", file=sys.stderr)
+    models.dress(pipeline, loras, any_base=any_base, texts=[text])
     source, begin = fitted(frames, request), time.perf_counter()
     with tqdm(total=len(plan.calls) * request.steps, unit="step", disable=None, leave=False) as bar:
         result = render_edit(pipeline, request, source, lambda *_: bar.update())
@@ -181,7 +172,8 @@ def edit(
     scores = report(source, result, request.first.pixels(), request.last.pixels(), fps)
     figures = {each.name: str(each.because) if each.value is None else each.value for each in scores}
     receipt = EditReceipt.of(files.clip, result, request, pipeline, seconds, figures)
-    _write(files, source, result, receipt, force)
+    rows = [("the video", source), (text, result)]
+    write_clip(files, result, receipt, rows, (request.first, request.last), fps=fps, force=force)
     clips = "1 clip" if len(plan.calls) == 1 else f"{len(plan.calls)} clips"
     print(f"{files.clip}: {len(result)} frames of {size[1]}x{size[0]} in {clips}, seed {request.seed}, {seconds:.1f} s")
     for path in files.beside():
@@ -200,23 +192,31 @@ def _way(*ways: dict[str, str | None]) -> str:
     return " ".join(f"{name} {value}" for name, value in begun[0].items())
 
 
-def _write(files: ask.Files, source: "np.ndarray", result: "np.ndarray", receipt: "EditReceipt", force: bool) -> None:
-    """All files of an edit, or none of them; the sheet has the video above what it became."""
-    from contextlib import ExitStack
+def _given(first: str, last: str, background: tuple[int, int, int]) -> "Editor":
+    """Pictures from files in the places of the ends."""
+    from pixeldance.image import read_image
 
-    from PIL import Image
+    return lambda *_: tuple(read_image(path, background=background) for path in (first, last))
 
-    from pixeldance.atomic import atomic_file
-    from pixeldance.sheet import contact_sheet
-    from pixeldance.video import write_video
 
-    asked = receipt.request
-    with ExitStack() as stack:
-        stack.enter_context(atomic_file(files.receipt, overwrite=force)).write_text(receipt.text(), encoding="utf-8")
-        if files.sheet:
-            ends = asked.first.pixels(), asked.last.pixels()
-            rows = [("the video", source), (asked.prompt, result)]
-            picture = contact_sheet(rows, first=ends[0], last=ends[1])
-            part = stack.enter_context(atomic_file(files.sheet, overwrite=force))
-            Image.fromarray(picture).save(part, format="PNG")
-        write_video(files.clip, result, fps=asked.fps, overwrite=force)
+def _recoloured(mask: str, last_mask: str, colour: tuple[int, int, int]) -> "Editor":
+    """The ends with a colour where a mask is white."""
+    from pixeldance.edit import ends
+
+    masks = [ends.read_mask(path) for path in (mask, last_mask)]
+    return lambda *pair: tuple(ends.recoloured(end, each, colour) for end, each in zip(pair, masks, strict=True))
+
+
+def _pasted(patch: str, *places: tuple[int, int]) -> "Editor":
+    """The ends with a picture put on them."""
+    from pixeldance.edit import ends
+
+    picture = ends.read_patch(patch)
+    return lambda *pair: tuple(ends.pasted(end, picture, *place) for end, place in zip(pair, places, strict=True))
+
+
+def _by_command(command: str, seconds: float) -> "Editor":
+    """The ends as a program of the user's makes them."""
+    from pixeldance.edit import ends
+
+    return lambda *pair: tuple(ends.by_command(end, command, seconds=seconds) for end in pair)

@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from pixeldance.cli import ask
 from pixeldance.cli.film import Shots, make_calls, write_film
-from pixeldance.cli.generate import (
+from pixeldance.cli.options import (
     AnyBase,
     Background,
     Fit,
@@ -22,6 +22,7 @@ from pixeldance.cli.generate import (
     Steps,
     Tau,
     Threads,
+    Workers,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def extend(
     model: ModelFolder = None,
     lora: Loras = None,
     any_base: AnyBase = False,
+    workers: Workers = 1,
     threads: Threads = 1,
     fit: Fit = "pad",
     background: Background = "white",
@@ -73,15 +75,14 @@ def extend(
     import yaml
 
     from pixeldance import checkpoint
-    from pixeldance.film.calls import Call, Plan
-    from pixeldance.film.extend import extended, plan_extension
-    from pixeldance.film.plan import frames_in
+    from pixeldance.film.calls import Plan
+    from pixeldance.film.extend import EDGE, OTHER, Extension, extended
     from pixeldance.film.receipt import model_of
     from pixeldance.film.store import Store
     from pixeldance.image import fit as fitted
     from pixeldance.image import read_image
     from pixeldance.pipeline import SHIPPED, instruct
-    from pixeldance.video import iterate_video
+    from pixeldance.video import frames_sha256, iterate_video
 
     edge, fps = _edge(video, first=backwards)
     ask.check([files], force=force, fps=fps)
@@ -90,41 +91,35 @@ def extend(
     system = checkpoint.read_system(folder)
     size = instruct(system, "any", height=height, width=width).size or (height, width)
     other = None if to is None else fitted(read_image(to, background=colour), size=size, rule=fit)
-    settings = Call(
+    asked = Extension(
+        extend=video,
+        frames_sha256=frames_sha256(iterate_video(video)[0]),
+        seconds=seconds,
         text=text or "",
-        length=1,
-        size=size,
-        fps=fps,
+        backwards=backwards,
+        to=to,
+        by="pyramid" if plan == "pyramid" else "chain",
         steps=system.steps if steps is None else steps,
         guidance=1.0 if text is None else system.guidance if guidance is None else guidance,
         tau=1.0 if tau is None else tau,
         seed=secrets.randbelow(ask.SEEDS) if seed is None else seed,
     )
     wanted = Plan(model=model_of(folder, loras), size=size, fps=fps)
-    new = frames_in(seconds, fps)
-    plan_extension(wanted, system, settings, edge, other, new, backwards=backwards, keyed=plan == "pyramid")
+    new = asked.plan(wanted, system, {EDGE: edge} | ({} if other is None else {OTHER: other}))
     store = Store(folder=Path(shots) if shots else files.receipt.with_suffix(".shots"))
-    made_from = {
-        "extend": video,
-        "seconds": seconds,
-        "text": text,
-        "backwards": backwards,
-        "to": to,
-        "seed": settings.seed,
-    }
     with store.locked():
-        took = make_calls(wanted, store, folder, loras, any_base=any_base, threads=threads)
+        took = make_calls(wanted, store, folder, loras, any_base=any_base, workers=workers, threads=threads)
         write_film(
             files,
             wanted,
             lambda: extended(
                 wanted, store, iterate_video(video)[0], backwards=backwards, turned=backwards and other is None
             ),
-            made_from=yaml.safe_dump(made_from, sort_keys=False, allow_unicode=True),
+            made_from=yaml.safe_dump(asked.model_dump(), sort_keys=False, allow_unicode=True),
             seconds=took,
             force=force,
         )
-    print(f"{new} new frames, seed {settings.seed}")
+    print(f"{new} new frames, seed {asked.seed}")
 
 
 def _edge(video: str, *, first: bool) -> "tuple[np.ndarray, float]":

@@ -1,13 +1,12 @@
 """`pixeldance film`: a story of many shots becomes one video; what does not change is not made again."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from pixeldance.cli import ask
-from pixeldance.cli.generate import AnyBase, Force, Loras, ModelFolder, Threads
+from pixeldance.cli import ask, models
+from pixeldance.cli.options import AnyBase, Force, Loras, ModelFolder, Threads, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ def film(
     model: ModelFolder = None,
     lora: Loras = None,
     any_base: AnyBase = False,
+    workers: Workers = 1,
     threads: Threads = 1,
     force: Force = False,
 ) -> None:
@@ -70,39 +70,42 @@ def film(
     plan = plan_film(script, checkpoint.read_system(folder), model_of(folder, loras))
     store = Store(folder=Path(shots) if shots else files.receipt.with_suffix(".shots"))
     print(table(script, plan, store))
-    print(forecast(plan, store))
+    print(forecast(plan, store, workers))
     if dry_run:
         return
     ends = (source for call in plan.calls.values() for source in (call.first, call.last))
     ask.check_apart([files], [str(script.folder / each.path) for each in ends if isinstance(each, Given)])
     ask.check([files], force=force, fps=plan.fps)
     with store.locked():
-        seconds = make_calls(plan, store, folder, loras, any_base=any_base, threads=threads)
+        seconds = make_calls(plan, store, folder, loras, any_base=any_base, workers=workers, threads=threads)
         story_text = written(script.story)
         write_film(files, plan, lambda: film_frames(plan, store), made_from=story_text, seconds=seconds, force=force)
 
 
 def make_calls(
-    plan: "Plan", store: "Store", folder: Path, loras: list[tuple[str, float]], *, any_base: bool, threads: int
+    plan: "Plan",
+    store: "Store",
+    folder: Path,
+    loras: list[tuple[str, float]],
+    *,
+    any_base: bool,
+    workers: int,
+    threads: int,
 ) -> float:
     """Make what a plan needs and its store does not have; the seconds that it took. No model is loaded for nothing."""
     import torch
     from tqdm import tqdm
 
     from pixeldance.film.render import missing, render_calls
+    from pixeldance.film.workers import render_in_processes
     from pixeldance.pipeline import load
 
+    torch.set_num_threads(threads)
     names = missing(plan, store)
     if not names:
         return 0.0
-    torch.set_num_threads(threads)
     pipeline = load(folder)
-    for place, scale in loras:
-        pipeline.load_lora_weights(place, scale=scale, any_base=any_base)
-    unknown = dict.fromkeys(word for name in names for word in pipeline.unknown_words(plan.calls[name].text))
-    if unknown:
-        told = ", ".join(unknown)
-        print(f"Warning: this model does not know these words and leaves them out: {told}", file=sys.stderr)
+    models.dress(pipeline, loras, any_base=any_base, texts=[plan.calls[name].text for name in names])
     took = 0.0
     with tqdm(total=len(names), unit="clip", disable=None, leave=False) as bar:
 
@@ -111,7 +114,10 @@ def make_calls(
             took += seconds
             bar.update()
 
-        render_calls(plan, names, store, pipeline, done)
+        if workers > 1:
+            render_in_processes(plan, names, store, pipeline, workers, done)
+        else:
+            render_calls(plan, names, store, pipeline, done)
     return took
 
 

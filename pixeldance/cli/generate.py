@@ -2,87 +2,46 @@
 
 import secrets
 import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from typer import Argument, Exit, Option
+from typer import Exit
 
 from pixeldance.cli import ask, models
+from pixeldance.cli.options import (
+    TRIES,
+    AnyBase,
+    Background,
+    BestOf,
+    Count,
+    End,
+    First,
+    Fit,
+    Force,
+    Fps,
+    Frames,
+    Guidance,
+    Last,
+    Loras,
+    ModelFolder,
+    Out,
+    Seed,
+    Sheet,
+    Size,
+    Steps,
+    Tau,
+    TauSteps,
+    Text,
+    Threads,
+    Tries,
+    Until,
+    Workers,
+)
 from pixeldance.cli.systems import SystemName, trained
 from pixeldance.cli.tries import kept
+from pixeldance.cli.write import write_clip
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from pixeldance.metrics.choose import Condition
-    from pixeldance.receipt import Receipt
-
-MOST_CLIPS, MOST_PROCESSES, MOST_TRIES = 10_000, 256, 1000
-TRIES = 8  # of --until, where none are given
-
-# Click shows the defaults that are known before a model is; these are the model's.
-OWN = "  [default: the model's own]"
-
-Text = Annotated[str, Argument(metavar="TEXT", parser=ask.plain, help="What the video shows, in plain English.")]
-Out = Annotated[
-    str, Option("--out", "-o", metavar="FILE", help="out.mp4, .mkv (lossless), .gif, .webp, or frames/ for PNGs.")
-]
-First = Annotated[str | None, Option(metavar="IMAGE", help="First frame; without one, the text makes it.")]
-Last = Annotated[str | None, Option(metavar="IMAGE", help="Last frame: a picture, or a rough drawing of it.")]
-Tau = Annotated[
-    float | None,
-    Option(parser=ask.number(0, 1), metavar="0..1", help="How far the last frame leads the way.  [default: 1]"),
-]
-End = Annotated[
-    str | None,
-    Option(metavar="WORD", help="The same in words: exact, guide or hint; or a similarity to reach, as 25dB."),
-]
-TauSteps = Annotated[int | None, Option(parser=ask.whole(0, 1000), metavar="N", help="The same as a number of steps.")]
-Steps = Annotated[int | None, Option(parser=ask.whole(1, 1000), metavar="N", help="Sampling steps." + OWN)]
-Guidance = Annotated[
-    float | None, Option(parser=ask.number(0, 100), metavar="X", help="How much the text leads." + OWN)
-]
-Seed = Annotated[
-    int | None,
-    Option(parser=ask.whole(0, ask.SEEDS - 1), metavar="N", help="Same seed, same bytes.  [default: drawn and told]"),
-]
-Frames = Annotated[int | None, Option(parser=ask.whole(1, 10**12), metavar="N", help="Length." + OWN)]
-Fps = Annotated[float | None, Option(parser=ask.number(0.1, 240), metavar="X", help="Frames per second." + OWN)]
-Size = Annotated[str | None, Option(metavar="WxH", help="Width x height in pixels." + OWN)]
-ModelFolder = Annotated[
-    str | None,
-    Option("--model", metavar="MODEL", help="A checkpoint, or a pipeline's folder or hub name.  [default: ours]"),
-]
-Loras = Annotated[
-    list[str] | None,
-    Option("--lora", metavar="DIR[:SCALE]", help="A LoRA on the model; several add up.  [default scale: 1]"),
-]
-AnyBase = Annotated[bool, Option("--any-base", help="Allow LoRAs that were trained on another model.")]
-Count = Annotated[
-    int, Option(parser=ask.whole(1, MOST_CLIPS), metavar="N", help="Clips out-1, out-2, ... with seeds s, s+1, ...")
-]
-BestOf = Annotated[
-    int | None,
-    Option(parser=ask.whole(2, MOST_TRIES), metavar="N", help="Make N with seeds s, s+1, ...; keep the best."),
-]
-Until = Annotated[
-    str | None, Option(metavar="CONDITION", help="Make others until the meter says so, as in 'end_jump<1.3'.")
-]
-Tries = Annotated[
-    int | None, Option(parser=ask.whole(2, MOST_TRIES), metavar="N", help=f"Most of --until.  [default: {TRIES}]")
-]
-Workers = Annotated[
-    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes for several; the same bytes.")
-]
-Threads = Annotated[
-    int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Threads of each; others round otherwise.")
-]
-Fit = Annotated[
-    str, Option(parser=ask.one_of("pad", "crop"), metavar="pad|crop", help="Pictures of another shape: bars, or cut.")
-]
-Background = Annotated[str, Option(metavar="COLOUR", help="What shows where a picture is transparent.")]
-Sheet = Annotated[bool, Option("--sheet", help="Also out-sheet.png: all frames in one picture.")]
-Force = Annotated[bool, Option("--force", help="Overwrite what is there.")]
 
 
 def generate(
@@ -202,13 +161,7 @@ def generate(
 
     torch.set_num_threads(threads)
     pipeline = models.opened(folder, memory, workers)
-    for place, scale in loras:
-        pipeline.load_lora_weights(place, scale=scale, any_base=any_base)
-    unknown = pipeline.unknown_words(text)
-    if unknown:
-        print(
-            f"Warning: this model does not know these words and leaves them out: {', '.join(unknown)}", file=sys.stderr
-        )
+    models.dress(pipeline, loras, any_base=any_base, texts=[text])
     firsts = range(start, start + count * per_clip, per_clip)
     clips = [[request.model_copy(update={"seed": one}) for one in range(low, low + per_clip)] for low in firsts]
     told, missed = [""] * count, list[int]()
@@ -216,7 +169,8 @@ def generate(
         for index, clip in kept(pipeline, clips, condition, workers, bar.update):
             files, seed, choice = wanted[index], clip.request.seed, clip.choice
             receipt = Receipt.of(files.clip, clip.video, clip.request, pipeline, clip.seconds, choice)
-            _write(files, clip.video, receipt, force)
+            pictures = clip.request.first, clip.request.last
+            write_clip(files, clip.video, receipt, [(text, clip.video)], pictures, fps=request.fps, force=force)
             of = f" of {choice.tries[0].seed} to {choice.tries[-1].seed}" if choice else ""
             told[index] = f"{len(clip.video)} frames of {width}x{height}, seed {seed}{of}, {clip.seconds:.1f} s"
             if choice is not None and choice.met is False:
@@ -250,22 +204,3 @@ def _choosing(
         if need is not None and {"first": first, "last": last}[need] is None:
             raise ValueError(f"got --until {asked}, and {name} is only read where a frame is asked for: give --{need}")
     return asked, tries or TRIES
-
-
-def _write(files: ask.Files, video: "np.ndarray", receipt: "Receipt", force: bool) -> None:
-    """All files of a clip, or none of them: the others are complete before the first one gets its name."""
-    from PIL import Image
-
-    from pixeldance.atomic import atomic_file
-    from pixeldance.sheet import contact_sheet
-    from pixeldance.video import write_video
-
-    asked = receipt.request
-    with ExitStack() as stack:
-        stack.enter_context(atomic_file(files.receipt, overwrite=force)).write_text(receipt.text(), encoding="utf-8")
-        if files.sheet:
-            first, last = (None if picture is None else picture.pixels() for picture in (asked.first, asked.last))
-            picture = contact_sheet([(asked.prompt, video)], first=first, last=last)
-            part = stack.enter_context(atomic_file(files.sheet, overwrite=force))
-            Image.fromarray(picture).save(part, format="PNG")
-        write_video(files.clip, video, fps=asked.fps, overwrite=force)

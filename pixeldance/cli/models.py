@@ -1,5 +1,7 @@
 """Which model a name means: a checkpoint of ours, or a pretrained pipeline of diffusers, on the disk or on the hub."""
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,3 +72,14 @@ def opened(folder: Path, memory: str | None = None, workers: int = 1) -> "Pipeli
     if memory is not None:
         raise ValueError(f"got --memory {memory} for a checkpoint, which is in memory as a whole; leave it out")
     return load(folder)
+
+
+def dress(pipeline: "Pipeline", loras: list[tuple[str, float]], *, any_base: bool, texts: Iterable[str]) -> None:
+    """Put LoRAs, (folder, scale) each, on a model, and warn of words in the texts that it does not know."""
+    for folder, scale in loras:
+        pipeline.load_lora_weights(folder, scale=scale, any_base=any_base)
+    unknown = dict.fromkeys(word for text in texts for word in pipeline.unknown_words(text))
+    if unknown:
+        print(
+            f"Warning: this model does not know these words and leaves them out: {', '.join(unknown)}", file=sys.stderr
+        )

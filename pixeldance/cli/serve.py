@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from typer import Option
 
 from pixeldance.cli import ask
-from pixeldance.cli.generate import MOST_PROCESSES, ModelFolder, Threads
+from pixeldance.cli.options import MOST_PROCESSES, ModelFolder, Threads
 
 TOKEN = "PIXELDANCE_TOKEN"
 OWN_NAMES = ("127.0.0.1", "localhost", "::1")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Option
 
-from pixeldance.cli.generate import ModelFolder, Threads
+from pixeldance.cli.options import ModelFolder, Threads
 from pixeldance.cli.serve import Keep, LoraFolder, Memory, Port, StoreFolder, Workers, start
 
 

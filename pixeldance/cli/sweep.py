@@ -1,14 +1,13 @@
 """`pixeldance sweep`: one request over several values of tau, in one labelled contact sheet."""
 
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
-from pixeldance.cli import ask
-from pixeldance.cli.generate import (
+from pixeldance.cli import ask, models
+from pixeldance.cli.options import (
     AnyBase,
     Background,
     First,
@@ -84,13 +83,8 @@ def sweep(
 
     torch.set_num_threads(threads)
     pipeline = load(model)
-    for place, scale in loras:
-        pipeline.load_lora_weights(place, scale=scale, any_base=any_base)
+    models.dress(pipeline, loras, any_base=any_base, texts=[text])
     asked = pipeline.instruct(text, *pixels, num_frames=frames, height=height, width=width, fit_rule=fit)
-    unknown = pipeline.unknown_words(text)
-    if unknown:
-        told = ", ".join(unknown)
-        print(f"Warning: this model does not know these words and leaves them out: {told}", file=sys.stderr)
     given, goal = (None if each not in asked.frames else np.asarray(asked.frames[each]) for each in (FIRST, LAST))
     assert goal is not None
     rows = []

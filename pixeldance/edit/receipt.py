@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from pydantic import Field
 
@@ -14,7 +13,7 @@ from pixeldance.film.calls import Call, Given, Plan
 from pixeldance.generate import OnStep
 from pixeldance.image import fit
 from pixeldance.pipeline import Pipeline, check_seed, instruct
-from pixeldance.receipt import Model, Picture, Record, Verdict, compared, named, read_record, versions
+from pixeldance.receipt import Model, Picture, Record, Rendered, Verdict, compared, read_record, rendered
 from pixeldance.system import System
 from pixeldance.video import frames_sha256, read_video
 
@@ -68,19 +67,11 @@ class EditRequest(Record):
         return plan_edit(system, model, settings, self.source.frames)
 
 
-class EditReceipt(Record):
-    """clip: the name of the file or folder beside it. report: the figures of `edit.report`, or why there are none. The
-    others are those of `receipt.Receipt`."""
+class EditReceipt(Rendered):
+    """report: the figures of `edit.report`, or why there are none."""
 
     edit: Literal[1] = 1
-    clip: str
-    frames_sha256: str
     request: EditRequest
-    unknown_words: tuple[str, ...]
-    model: Model
-    versions: dict[str, str]
-    threads: Annotated[int, Field(ge=1, le=1024)]
-    seconds: float
     report: dict[str, float | str]
 
     @classmethod
@@ -94,21 +85,7 @@ class EditReceipt(Record):
         report: dict[str, float | str],
     ) -> "EditReceipt":
         """The receipt of an edit that this pipeline has just made."""
-        return cls(
-            clip=named(clip),
-            frames_sha256=frames_sha256(video),
-            request=request,
-            unknown_words=tuple(pipeline.unknown_words(request.prompt)),
-            model=Model.of(pipeline),
-            versions=versions(),
-            threads=torch.get_num_threads(),
-            seconds=round(seconds, 3),
-            report=report,
-        )
-
-    def text(self) -> str:
-        """The receipt as it is written."""
-        return self.model_dump_json(indent=1) + "\n"
+        return cls(**rendered(clip, video, request.prompt, pipeline, seconds), request=request, report=report)
 
 
 def is_edit(path: Path) -> bool:
