@@ -16,8 +16,7 @@ from torch import Generator, Tensor
 
 from pixeldance.diffusion.denoise import Denoise
 from pixeldance.diffusion.noise import Noise
-from pixeldance.diffusion.process import Process
-from pixeldance.diffusion.sample import Memory, Step
+from pixeldance.diffusion.sample import Memory, Span, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +56,7 @@ def resumable(
     ended: list[Reached] = []
     count = 0
 
-    def over(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
+    def over(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
         nonlocal count
         count += 1
         for reached in kept:
@@ -78,7 +69,7 @@ def resumable(
                 _note(ended, reached)
                 # Stages that are over ended without a memory that anyone reads.
                 return reached.x.to(x), _onto(point.memory if point and reached is kept[-1] else None, x)
-        x, memory = step(denoise, x, t, u, process, noise, memory)
+        x, memory = step(denoise, x, span, noise, memory)
         _note(ended, Reached(done=count, x=x, rng=rng.get_state()))
         if on_point is not None:
             on_point(Point(reached=tuple(ended), memory=_flat(memory)))

@@ -1,12 +1,13 @@
 """Walk a grid of times with a step function: generation downwards, inversion upwards.
 
-A step takes x from level t to level u, given a denoiser; all are written in x0 and the (alpha, sigma) of both
-ends, so that each works for every process:
+A step takes x over a span, from level t to level u, given a denoiser; all are written in x0 and the (alpha, sigma) of
+both ends, so that each works for every process:
 
     eps_hat = (x - alpha_t x0) / sigma_t                                    x_u = alpha_u x0 + sigma_u eps_hat
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,19 +23,31 @@ Memory = Any
 """What a multistep solver remembers of its last step; None at the start of a walk."""
 
 
+@dataclass(frozen=True)
+class Span:
+    """Where a step goes: from level t to level u of a process, both scalar tensors."""
+
+    process: Process
+    t: Tensor
+    u: Tensor
+
+    def ends(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """alpha_t, sigma_t, alpha_u, sigma_u; in float64 where t is, as scalars they leave x in float32.
+
+        Raises ValueError for t = 0.
+        """
+        if self.t == 0:
+            raise ValueError("got a step from t = 0, where no noise can be told from x; begin at the smallest t > 0")
+        alpha, sigma = self.process.alpha, self.process.sigma
+        return alpha(self.t), sigma(self.t), alpha(self.u), sigma(self.u)
+
+
 @runtime_checkable
 class Step(Protocol):
-    """One step of a solver, from level t to level u (both scalar tensors): (x_u, memory for the next step)."""
+    """One step of a solver: (x_u, memory for the next step)."""
 
     def __call__(
-        self,
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
+        self, denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory
     ) -> tuple[Tensor, Memory]: ...
 
 
@@ -53,17 +66,10 @@ def sample(
     """
     x, memory = x.float(), None
     for index, (t, u) in enumerate(pairwise(times.to(x.device))):
-        x, memory = step(denoise, x, t, u, process, noise, memory)
+        x, memory = step(denoise, x, Span(process, t, u), noise, memory)
         if on_step is not None:
             on_step(index, x)
     return x
-
-
-def _ends(process: Process, t: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """alpha_t, sigma_t, alpha_u, sigma_u; in float64 where t is, as scalars they leave x in float32."""
-    if t == 0:
-        raise ValueError("got a step from t = 0, where no noise can be told from x; begin at the smallest t > 0")
-    return process.alpha(t), process.sigma(t), process.alpha(u), process.sigma(u)
 
 
 def _refuse_zero_snr(alpha_t: Tensor, alpha_u: Tensor, what: str) -> None:
@@ -86,22 +92,14 @@ def ddim(eta: float = 0.0) -> Step:
     if not 0 <= eta <= 1:
         raise ValueError(f"got eta = {eta}; wanted a number from 0 (deterministic) to 1 (DDPM)")
 
-    def step(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
-        alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
-        x0 = denoise(x, t)
+    def step(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
+        alpha_t, sigma_t, alpha_u, sigma_u = span.ends()
+        x0 = denoise(x, span.t)
         if sigma_u == 0:
             return x0, None
         spread = torch.zeros_like(sigma_u)
         if eta:
-            if u > t:
+            if span.u > span.t:
                 raise ValueError(f"got eta = {eta} on rising times; inversion is deterministic: use eta = 0")
             spread = eta * sigma_u / sigma_t * (sigma_t**2 - (alpha_t / alpha_u * sigma_u) ** 2).clamp(min=0).sqrt()
         eps = (x - alpha_t * x0) / sigma_t
@@ -122,24 +120,16 @@ def heun() -> Step:
     Two evaluations a step, one on the last step to t = 0. Needs alpha > 0 at every time.
     """
 
-    def step(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
-        alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
+    def step(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
+        alpha_t, sigma_t, alpha_u, sigma_u = span.ends()
         _refuse_zero_snr(alpha_t, alpha_u, "Heun's step")
-        x0 = denoise(x, t)
+        x0 = denoise(x, span.t)
         if sigma_u == 0:
             return x0, None
         eps = (x - alpha_t * x0) / sigma_t
         length = sigma_u - sigma_t * alpha_u / alpha_t
         euler = alpha_u / alpha_t * x + length * eps
-        eps_there = (euler - alpha_u * denoise(euler, u)) / sigma_u
+        eps_there = (euler - alpha_u * denoise(euler, span.u)) / sigma_u
         return alpha_u / alpha_t * x + length * (eps + eps_there) / 2, None
 
     return step
@@ -151,17 +141,9 @@ def dpmpp_2m() -> Step:
     First order on the first step of a walk, from and to zero SNR, and on the step to t = 0.
     """
 
-    def step(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
-        alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
-        x0 = denoise(x, t)
+    def step(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
+        alpha_t, sigma_t, alpha_u, sigma_u = span.ends()
+        x0 = denoise(x, span.t)
         if sigma_u == 0:
             return x0, None
         half_logsnr = (alpha_t / sigma_t).log()
@@ -187,21 +169,13 @@ def annealed_langevin(repeats: int = 5, rate: float = 0.1) -> Step:
     moves in all: the variance that they have no time to remove stays.
     """
 
-    def step(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
-        alpha_t, sigma_t, alpha_u, sigma_u = _ends(process, t, u)
+    def step(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
+        alpha_t, sigma_t, alpha_u, sigma_u = span.ends()
         _refuse_zero_snr(alpha_t, alpha_u, "Langevin dynamics")
         for _ in range(repeats):
-            drift = alpha_t * denoise(x, t) - x
+            drift = alpha_t * denoise(x, span.t) - x
             x = x + rate * drift + (2 * rate) ** 0.5 * sigma_t * _drawn(noise, x)
-        return (denoise(x, t) if sigma_u == 0 else x * (alpha_u / alpha_t)), None
+        return (denoise(x, span.t) if sigma_u == 0 else x * (alpha_u / alpha_t)), None
 
     return step
 
@@ -211,19 +185,11 @@ def predictor_corrector(predictor: Step | None = None, corrections: int = 1, snr
     arXiv 2011.13456, algorithms 2 and 4): step size 2 (snr |z| / |score|)^2, norms per sample."""
     predict = predictor or ancestral()
 
-    def step(
-        denoise: Denoise,
-        x: Tensor,
-        t: Tensor,
-        u: Tensor,
-        process: Process,
-        noise: Noise | None,
-        memory: Memory,
-    ) -> tuple[Tensor, Memory]:
-        x, memory = predict(denoise, x, t, u, process, noise, memory)
-        alpha_u, sigma_u = process.alpha(u), process.sigma(u)
+    def step(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
+        x, memory = predict(denoise, x, span, noise, memory)
+        *_, alpha_u, sigma_u = span.ends()
         for _ in range(corrections if sigma_u > 0 else 0):
-            score, z = (alpha_u * denoise(x, u) - x) / sigma_u**2, _drawn(noise, x)
+            score, z = (alpha_u * denoise(x, span.u) - x) / sigma_u**2, _drawn(noise, x)
             size = 2 * (snr * _norm(z) / _norm(score)) ** 2
             x = x + size * score + (2 * size).sqrt() * z
         return x, memory

@@ -13,8 +13,7 @@ from torch import Tensor
 from pixeldance.atomic import atomic_file
 from pixeldance.diffusion.denoise import Denoise
 from pixeldance.diffusion.noise import Noise
-from pixeldance.diffusion.process import Process
-from pixeldance.diffusion.sample import Memory, Step
+from pixeldance.diffusion.sample import Memory, Span, Step
 
 Frames = UInt8[ndarray, "f h w 3"]
 SHARE = 0.1  # of the time, at most, goes into previews
@@ -24,9 +23,7 @@ LARGEST = 256  # pixels of their longer side
 def watched(step: Step, seen: Callable[[Float[Tensor, "b f z i j"]], object]) -> Step:
     """The same solver; `seen` is given the clean estimate that each of its steps begins with."""
 
-    def over(
-        denoise: Denoise, x: Tensor, t: Tensor, u: Tensor, process: Process, noise: Noise | None, memory: Memory
-    ) -> tuple[Tensor, Memory]:
+    def over(denoise: Denoise, x: Tensor, span: Span, noise: Noise | None, memory: Memory) -> tuple[Tensor, Memory]:
         first = True
 
         def looked_at(x: Tensor, t: Tensor) -> Tensor:
@@ -37,7 +34,7 @@ def watched(step: Step, seen: Callable[[Float[Tensor, "b f z i j"]], object]) ->
                 seen(x0)
             return x0
 
-        return step(looked_at, x, t, u, process, noise, memory)
+        return step(looked_at, x, span, noise, memory)
 
     return over
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from pixeldance.diffusion.noise import Iid, generators
 from pixeldance.diffusion.process import VE, VP, Flow, Process, grid
 from pixeldance.diffusion.sample import (
+    Span,
     Step,
     ancestral,
     annealed_langevin,
@@ -184,7 +185,7 @@ def test_the_corrector_takes_the_papers_step() -> None:
     rng, process, t = torch.Generator().manual_seed(0), VE(), torch.tensor(0.5, dtype=torch.float64)
     x, x0, z = torch.randn(3, 2, 2, 1, 3, 3, dtype=torch.float64, generator=rng)
     step = predictor_corrector(ddim(), corrections=1, snr=0.2)
-    found, _ = step(lambda x, t: x0, x, t, t, process, lambda like: z, None)
+    found, _ = step(lambda x, t: x0, x, Span(process, t, t), lambda like: z, None)
     for clip in range(2):
         g = (x0[clip] - x[clip]) / process.sigma(t) ** 2
         e = 2 * (0.2 * z[clip].norm() / g.norm()) ** 2
