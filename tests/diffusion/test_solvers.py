@@ -240,11 +240,12 @@ def test_ddim_with_eta_one_is_the_posterior(process: Process) -> None:
         mean = variance * (alpha_u * x0 / sigma_u**2 + decay * x / added)
         times = torch.tensor([t, u], dtype=torch.float64)
         for z in (0.0, 1.0):
-            found, _ = ddim(1.0)(lambda x, t: x0, x, *times, process, lambda like, z=z: z + 0 * like, None)
+            found, _ = ddim(1.0)(lambda x, t: x0, x, Span(process, *times), lambda like, z=z: z + 0 * like, None)
             torch.testing.assert_close(found, mean + z * variance.sqrt(), rtol=1e-6, atol=1e-7)
         # A smaller eta takes that share of the deviation, and leaves what is missing in the noise already there.
         still, noised = (
-            ddim(0.4)(lambda x, t: x0, x, *times, process, lambda like, z=z: z + 0 * like, None)[0] for z in (0.0, 1.0)
+            ddim(0.4)(lambda x, t: x0, x, Span(process, *times), lambda like, z=z: z + 0 * like, None)[0]
+            for z in (0.0, 1.0)
         )
         torch.testing.assert_close(noised - still, 0.4 * variance.sqrt().expand(x.shape), rtol=1e-6, atol=1e-7)
         eps = (still - alpha_u * x0) / (sigma_u**2 - 0.16 * variance).sqrt()
