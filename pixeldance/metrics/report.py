@@ -22,16 +22,16 @@ from pixeldance.video import write_video
 Video = UInt8[np.ndarray, "f h w 3"]
 Interval = tuple[float, float]
 
-MARKS = ("a", "b", "c")  # the colours of curves, in the style below
+MARKS = ("a", "b", "c", "d", "e")  # the colours of curves, in the style below
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --ink: #202226; --pale: #62666e; --edge: #d8d8d2;
-  --a: #1565c0; --b: #c2410c; --c: #5f6368; --bad: #b3261e; }
+  --a: #1565c0; --b: #c2410c; --c: #2e7d32; --d: #8e24aa; --e: #5f6368; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --paper: #17181b; --ink: #e8e8e4; --pale: #a0a4ac; --edge: #3a3c42;
-  --a: #7fb4f5; --b: #f5a272; --c: #a0a4ac; --bad: #ff8a80; } }
+  --a: #7fb4f5; --b: #f5a272; --c: #81c784; --d: #ce93d8; --e: #a0a4ac; --bad: #ff8a80; } }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; max-width: 70rem;
   margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-bottom: 1px solid var(--edge); }
-p, figcaption, td.note { color: var(--pale); } .wide { overflow-x: auto; }
+p, figcaption, td.note, li { color: var(--pale); } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--edge); vertical-align: top; }
 td.number { white-space: nowrap; } td.missing { color: var(--pale); font-style: italic; } code { font-size: .85em; }
@@ -40,8 +40,10 @@ figure { margin: .5rem 0; } figure img { width: 128px; image-rendering: pixelate
 .clip { max-width: 27rem; } .clip .row { gap: .5rem; } figcaption { font-size: .85rem; }
 svg { width: 21rem; max-width: 100%; height: auto; } svg text { fill: var(--pale); font: 11px system-ui, sans-serif; }
 svg .axis { stroke: var(--edge); } svg polyline { fill: none; stroke: var(--mark); stroke-width: 2; }
-svg polygon { fill: var(--mark); opacity: .15; } svg text[class] { fill: var(--mark); }
+svg polygon { fill: var(--mark); opacity: .15; } .names span { color: var(--mark); margin-right: .8rem; display: inline-block; }
 .a { --mark: var(--a); } .b { --mark: var(--b); } .c { --mark: var(--c); }
+.d { --mark: var(--d); } .e { --mark: var(--e); }
+td.setting { min-width: 14rem; font-size: .85rem; } .plot { max-width: 21rem; }
 """
 
 
@@ -158,18 +160,27 @@ def _figures(models: Sequence[Measured]) -> str:
 
 
 def _scores(models: Sequence[Measured]) -> str:
+    """What could be computed as a table, and below it what could not, by its reason."""
     by_name = [{each.name: each for each in model.scores} for model in models]
-    rows = []
+    rows, lacking = [], dict[str, list[str]]()
     for name in dict.fromkeys(name for scores in by_name for name in scores):
+        known = [scores.get(name) for scores in by_name]
+        reasons = {score.because for score in known if score is not None and score.value is None}
+        if len(reasons) == 1 and not any(score is not None and score.value is not None for score in known):
+            lacking.setdefault(str(*reasons), []).append(name)
+            continue
         cells, real, setting = [], "", ""
-        for score in (scores.get(name) for scores in by_name):
+        for score in known:
             if score is None or score.value is None:
                 cells.append(_missing(f"not computed, because {score.because}" if score else "not measured"))
                 continue
             cells.append(_number(score.value, score.interval))
             real, setting = ("" if score.floor is None else f"{score.floor:.4g}"), _setting(score)
-        rows.append([escape(name), *cells, f'<td class="number">{real}</td>', f'<td class="note">{setting}</td>'])
-    return _table(["", *(model.name for model in models), "real", "measured with"], rows)
+        cells += [f'<td class="number">{real}</td>', f'<td class="note setting">{setting}</td>']
+        rows.append([escape(name), *cells])
+    table = _table(["", *(model.name for model in models), "real", "measured with"], rows)
+    told = [f"<li>{escape(', '.join(names))}: {escape(why)}</li>" for why, names in lacking.items()]
+    return table + (f"<p>Not computed:</p><ul>{''.join(told)}</ul>" if told else "")
 
 
 def _setting(score: Score) -> str:
@@ -232,8 +243,8 @@ def _joined(models: Sequence[Measured]) -> list[Plot]:
 
 
 def _plot(plot: Plot) -> str:
-    """Curves as SVG: axes with their ends told, an area for intervals, names in the colours of the lines."""
-    width, height, left, top, low = 340, 220, 56, 12, 176
+    """Curves as SVG: axes with their ends told, an area for intervals; names below in the colours of the lines."""
+    width, height, left, top, low = 340, 196, 56, 12, 176
     ys = [y for curve in plot.curves for y in curve.y]
     ys += [end for curve in plot.curves for each in curve.intervals or () for end in each]
     xs = [x for curve in plot.curves for x in curve.x]
@@ -258,12 +269,12 @@ def _plot(plot: Plot) -> str:
             drawn.append(f'<polygon class="{mark}" points="{" ".join(upper + lower[::-1])}"/>')
         points = " ".join(at(x, y) for x, y in zip(curve.x, curve.y, strict=True))
         drawn.append(f'<polyline class="{mark}" points="{points}"/>')
-    for number, (mark, curve) in enumerate(zip(MARKS * len(plot.curves), plot.curves, strict=False)):
-        x, y = left + number % 2 * 145, low + 30 + number // 2 * 13
-        drawn.append(f'<text class="{mark}" x="{x}" y="{y}">{escape(curve.name)}</text>')
+    marked = zip(MARKS * len(plot.curves), plot.curves, strict=False)
+    names = "".join(f'<span class="{mark}">{escape(curve.name)}</span> ' for mark, curve in marked)
     label = escape(f"{plot.title}: {plot.up} over {plot.across}")
     svg = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{"".join(drawn)}</svg>'
-    return f"<figure>{svg}<figcaption>{escape(plot.title)}, {escape(plot.up)}</figcaption></figure>"
+    told = f'{escape(plot.title)}, {escape(plot.up)}<div class="names">{names}</div>'
+    return f'<figure class="plot">{svg}<figcaption>{told}</figcaption></figure>'
 
 
 def _span(values: Sequence[float]) -> Interval:

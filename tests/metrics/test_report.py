@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_a_page_needs_nothing_else_and_plays(tmp_path: Path):
     assert "<title>One &amp; only</title>" in html
     assert "a &quot;red&quot; &lt;ball&gt;" in html
     assert "<strong>0.5</strong> [0.1, 0.9]" in html
-    assert "not computed, because no &lt;weights&gt;" in html
+    assert "<p>Not computed:</p><ul><li>fid: no &lt;weights&gt;</li></ul>" in html
     assert "N = 5, 4 frames at 8 a second, 48 x 32; stored: none; extractor <code>abababababababab</code>" in html
     assert '<td class="number">0.125</td>' in html
     assert "None was found." in html
@@ -61,10 +62,16 @@ def test_two_models_lie_side_by_side():
     html = page([measured("one", 0.5), measured("two", 0.75)], title="Both", fps=8.0)
     (landing,) = re.findall(r"<tr><th>landing</th>(.*?)</tr>", html)
     assert re.findall(r"<strong>(.*?)</strong>", landing) == ["0.5", "0.75"]
-    (plot,) = re.findall(r"<svg.*?</svg>", html)
-    assert re.findall(r'<text class="(.)"[^>]*>(.*?)</text>', plot) == [
-        ("a", "one: made"), ("b", "two: made"), ("c", "real")
-    ]  # fmt: skip
+    (names,) = re.findall(r'<div class="names">.*?</div>', html)
+    spans = re.findall(r'<span class="(.)">(.*?)</span>', names)
+    assert spans == [("a", "one: made"), ("b", "two: made"), ("c", "real")]
+    assert re.findall(r'<polyline class="(.)"', html) == ["a", "b", "c"]
+    assert html.count("<li>fid:") == 1, "a reason that both share is told once"
+    partly = replace(measured("two", 0.75), scores=[Score(name="fid", value=3.0, setting=AT)])
+    html = page([measured("one", 0.5), partly], title="Both", fps=8.0)
+    (fid,) = re.findall(r"<tr><th>fid</th>(.*?)</tr>", html)
+    assert "not computed, because no &lt;weights&gt;" in fid
+    assert "<strong>3</strong>" in fid
     with pytest.raises(ValueError, match="got 3 models"):
         page([measured("one", 1)] * 3, title="", fps=8.0)
 
