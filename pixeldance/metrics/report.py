@@ -40,7 +40,8 @@ figure { margin: .5rem 0; } figure img { width: 128px; image-rendering: pixelate
 .clip { max-width: 27rem; } .clip .row { gap: .5rem; } figcaption { font-size: .85rem; }
 svg { width: 21rem; max-width: 100%; height: auto; } svg text { fill: var(--pale); font: 11px system-ui, sans-serif; }
 svg .axis { stroke: var(--edge); } svg polyline { fill: none; stroke: var(--mark); stroke-width: 2; }
-svg polygon { fill: var(--mark); opacity: .15; } .names span { color: var(--mark); margin-right: .8rem; display: inline-block; }
+svg polygon { fill: var(--mark); opacity: .15; }
+.names span { color: var(--mark); margin-right: .8rem; display: inline-block; }
 .a { --mark: var(--a); } .b { --mark: var(--b); } .c { --mark: var(--c); }
 .d { --mark: var(--d); } .e { --mark: var(--e); }
 td.setting { min-width: 14rem; font-size: .85rem; } .plot { max-width: 21rem; }
