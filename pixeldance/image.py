@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 
 from pixeldance.atomic import atomic_file
 
@@ -157,6 +157,17 @@ def check_frame(frame: Any) -> Frame:
             "from floats in [0, 1]: (255 * x).round().astype('uint8')"
         )
     return np.ascontiguousarray(frame)
+
+
+def colour_of(text: str) -> Colour:
+    """Red, green and blue, 0 to 255, of a colour's name or #rrggbb. Raises ValueError for what is none."""
+    try:
+        channels = ImageColor.getrgb(text)
+    except ValueError:
+        channels = (0, 0, 0, 0)
+    if len(channels) == 4:  # these have no alpha
+        raise ValueError(f"got {text[:40]!a}; wanted a colour such as white or #ff8800")
+    return channels
 
 
 def _read(file: OpenFile, name: str, max_pixels: int, background: Colour) -> Frame:

@@ -22,6 +22,7 @@ from pixeldance.cli.extend import extend
 from pixeldance.cli.film import film
 from pixeldance.cli.generate import generate
 from pixeldance.cli.meter import meter
+from pixeldance.cli.plan import VERBS as PLANS
 from pixeldance.cli.plot import plot
 from pixeldance.cli.reproduce import reproduce
 from pixeldance.cli.serve import serve
@@ -94,6 +95,10 @@ for each in (
     systems,
 ):
     app.command()(explained(each))
+plans = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Time, memory and disk that a command will take.")
+for name, verb in PLANS.items():
+    plans.command(name)(explained(verb))
+app.add_typer(plans, name="plan")
 sets = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Look after data.")
 sets.command()(explained(check))
 app.command()(explained(encode))

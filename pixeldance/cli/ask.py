@@ -67,15 +67,12 @@ def lora(text: str) -> tuple[str, float]:
 
 def colour(text: str, option: str = "--background") -> tuple[int, int, int]:
     """Red, green and blue, 0 to 255, of a colour's name or #rrggbb."""
-    from PIL import ImageColor
+    from pixeldance.image import colour_of
 
     try:
-        channels = ImageColor.getrgb(text)
+        return colour_of(text)
     except ValueError:
-        channels = None
-    if channels is None or len(channels) == 4:  # these have no alpha
-        raise ValueError(f"got {option} {shown(text)}; wanted a colour such as white or #ff8800")
-    return channels
+        raise ValueError(f"got {option} {shown(text)}; wanted a colour such as white or #ff8800") from None
 
 
 def one_of(*options: str) -> Callable[[str], str]:

@@ -78,6 +78,7 @@ def edit(
     guidance: Guidance = None,
     seed: Seed = None,
     model: ModelFolder = None,
+    memory: models.MemoryUse = None,
     lora: Loras = None,
     any_base: AnyBase = False,
     threads: Threads = 1,
@@ -124,18 +125,19 @@ def edit(
     import torch
     from tqdm import tqdm
 
-    from pixeldance import checkpoint
     from pixeldance.edit.receipt import EditReceipt, EditRequest, Source, fitted, render_edit
     from pixeldance.edit.report import report
     from pixeldance.film.receipt import model_of
     from pixeldance.image import fit as fit_to
-    from pixeldance.pipeline import SHIPPED, instruct, load
+    from pixeldance.pipeline import SHIPPED
     from pixeldance.receipt import Picture, printable
     from pixeldance.video import frames_sha256
 
-    folder = SHIPPED if model is None else Path(model).absolute()
-    system = checkpoint.read_system(folder)
-    size = instruct(system, text).size or system.sizes[0]
+    folder = SHIPPED if model is None else models.place(model)
+    if strength is not None and models.is_engine(folder):
+        raise ValueError(f"got --strength {strength:g} for a pretrained pipeline, which starts from noise alone")
+    system = models.described(folder)
+    size = system.size(None, None)
     pictures = []
     for end, file, name in zip(made, (first, last), ("first", "last"), strict=True):
         fitting = fit_to(end, size=size, rule=fit)
@@ -163,7 +165,7 @@ def edit(
     plan = request.plan(system, model_of(folder, loras))
 
     torch.set_num_threads(threads)
-    pipeline = load(folder)
+    pipeline = models.opened(folder, memory)
     models.dress(pipeline, loras, any_base=any_base, texts=[text])
     source, begin = fitted(frames, request), time.perf_counter()
     with tqdm(total=len(plan.calls) * request.steps, unit="step", disable=None, leave=False) as bar:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from pixeldance.cli import ask
+from pixeldance.cli import ask, models
 from pixeldance.cli.film import Shots, make_calls, write_film
 from pixeldance.cli.options import (
     AnyBase,
@@ -53,6 +53,7 @@ def extend(
     seed: Seed = None,
     shots: Shots = None,
     model: ModelFolder = None,
+    memory: models.MemoryUse = None,
     lora: Loras = None,
     any_base: AnyBase = False,
     workers: Workers = 1,
@@ -74,22 +75,21 @@ def extend(
 
     import yaml
 
-    from pixeldance import checkpoint
     from pixeldance.film.calls import Plan
     from pixeldance.film.extend import EDGE, OTHER, Extension, extended
     from pixeldance.film.receipt import model_of
     from pixeldance.film.store import Store
     from pixeldance.image import fit as fitted
     from pixeldance.image import read_image
-    from pixeldance.pipeline import SHIPPED, instruct
+    from pixeldance.pipeline import SHIPPED
     from pixeldance.video import frames_sha256, iterate_video
 
     edge, fps = _edge(video, first=backwards)
     ask.check([files], force=force, fps=fps)
     height, width = edge.shape[:2]
-    folder = SHIPPED if model is None else Path(model).absolute()
-    system = checkpoint.read_system(folder)
-    size = instruct(system, "any", height=height, width=width).size or (height, width)
+    folder = SHIPPED if model is None else models.place(model)
+    system = models.described(folder)
+    size = system.size(height, width)
     other = None if to is None else fitted(read_image(to, background=colour), size=size, rule=fit)
     asked = Extension(
         extend=video,
@@ -108,7 +108,9 @@ def extend(
     new = asked.plan(wanted, system, {EDGE: edge} | ({} if other is None else {OTHER: other}))
     store = Store(folder=Path(shots) if shots else files.receipt.with_suffix(".shots"))
     with store.locked():
-        took = make_calls(wanted, store, folder, loras, any_base=any_base, workers=workers, threads=threads)
+        took = make_calls(
+            wanted, store, folder, loras, any_base=any_base, memory=memory, workers=workers, threads=threads
+        )
         write_film(
             files,
             wanted,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from pixeldance.cli import ask, models
-from pixeldance.cli.options import AnyBase, Force, Loras, ModelFolder, Threads, Workers
+from pixeldance.cli.options import AnyBase, Camera, Force, Loras, ModelFolder, Threads, Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,9 +27,11 @@ def film(
         Argument(metavar="STORY", parser=ask.plain, help="A .yaml file, or a text: 'a girl smiles; cut to: the sea'."),
     ],
     out: Annotated[str, Option("--out", "-o", metavar="FILE", help="film.mp4, .mkv (lossless), or frames/ for PNGs.")],
+    camera: Camera = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Show the plan and make nothing.")] = False,
     shots: Shots = None,
     model: ModelFolder = None,
+    memory: models.MemoryUse = None,
     lora: Loras = None,
     any_base: AnyBase = False,
     workers: Workers = 1,
@@ -39,8 +41,9 @@ def film(
     """Make a film of many shots from a story.
 
     Shots have a first frame (basic mode: one image + text), or a first and a last one (magic mode: two images +
-    text), from files or from each other. Clips are kept, and made again only when something that makes them changes;
-    --dry-run shows which. Beside the film lies its receipt, NAME.json. docs/films.md says how a story is written.
+    text), from files or from each other. --camera is that of shots that say none. Clips are kept, and made again only
+    when something that makes them changes; --dry-run shows which. Beside the film lies its receipt, NAME.json, from
+    which `pixeldance verify` can make it again. docs/films.md says how a story is written.
     """
     (files,) = ask.files(out, 1, sheet=False)
     is_file = Path(story).suffix.lower() in YAML
@@ -51,13 +54,12 @@ def film(
         ask.check([files], force=force)
 
     from pixeldance.film.prompt import parse_prompt
-    from pixeldance.film.story import read_story, written
+    from pixeldance.film.story import filmed, read_story, written
 
-    script = read_story(Path(story)) if is_file else parse_prompt(story)
+    script = filmed(read_story(Path(story)) if is_file else parse_prompt(story), camera)
     if not is_file:
         print(written(script.story))
 
-    from pixeldance import checkpoint
     from pixeldance.film.calls import Given
     from pixeldance.film.plan import plan_film
     from pixeldance.film.receipt import model_of
@@ -66,8 +68,8 @@ def film(
     from pixeldance.film.store import Store
     from pixeldance.pipeline import SHIPPED
 
-    folder = SHIPPED if model is None else Path(model).absolute()
-    plan = plan_film(script, checkpoint.read_system(folder), model_of(folder, loras))
+    folder = SHIPPED if model is None else models.place(model)
+    plan = plan_film(script, models.described(folder), model_of(folder, loras))
     store = Store(folder=Path(shots) if shots else files.receipt.with_suffix(".shots"))
     print(table(script, plan, store))
     print(forecast(plan, store, workers))
@@ -77,7 +79,9 @@ def film(
     ask.check_apart([files], [str(script.folder / each.path) for each in ends if isinstance(each, Given)])
     ask.check([files], force=force, fps=plan.fps)
     with store.locked():
-        seconds = make_calls(plan, store, folder, loras, any_base=any_base, workers=workers, threads=threads)
+        seconds = make_calls(
+            plan, store, folder, loras, any_base=any_base, memory=memory, workers=workers, threads=threads
+        )
         story_text = written(script.story)
         write_film(files, plan, lambda: film_frames(plan, store), made_from=story_text, seconds=seconds, force=force)
 
@@ -89,6 +93,7 @@ def make_calls(
     loras: list[tuple[str, float]],
     *,
     any_base: bool,
+    memory: str | None,
     workers: int,
     threads: int,
 ) -> float:
@@ -98,13 +103,12 @@ def make_calls(
 
     from pixeldance.film.render import missing, render_calls
     from pixeldance.film.workers import render_in_processes
-    from pixeldance.pipeline import load
 
     torch.set_num_threads(threads)
     names = missing(plan, store)
     if not names:
         return 0.0
-    pipeline = load(folder)
+    pipeline = models.opened(folder, memory, workers)
     models.dress(pipeline, loras, any_base=any_base, texts=[plan.calls[name].text for name in names])
     took = 0.0
     with tqdm(total=len(names), unit="clip", disable=None, leave=False) as bar:

@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typer import Exit
@@ -12,6 +13,7 @@ from pixeldance.cli.options import (
     AnyBase,
     Background,
     BestOf,
+    Camera,
     Count,
     End,
     First,
@@ -23,30 +25,37 @@ from pixeldance.cli.options import (
     Last,
     Loras,
     ModelFolder,
-    Out,
+    OnRay,
+    OutIfAny,
+    Rows,
     Seed,
     Sheet,
     Size,
     Steps,
     Tau,
     TauSteps,
-    Text,
+    TextIfAny,
     Threads,
     Tries,
     Until,
     Workers,
 )
+from pixeldance.cli.plan import foretell
+from pixeldance.cli.requested import requested
 from pixeldance.cli.systems import SystemName, trained
 from pixeldance.cli.tries import kept
 from pixeldance.cli.write import write_clip
+from pixeldance.film.camera import said
 
 if TYPE_CHECKING:
     from pixeldance.metrics.choose import Condition
 
 
 def generate(
-    text: Text,
-    out: Out,
+    text: TextIfAny = None,
+    out: OutIfAny = None,
+    jobs: Rows = None,
+    camera: Camera = None,
     first: First = None,
     last: Last = None,
     tau: Tau = None,
@@ -69,6 +78,7 @@ def generate(
     until: Until = None,
     tries: Tries = None,
     workers: Workers = 1,
+    ray: OnRay = False,
     threads: Threads = 1,
     fit: Fit = "pad",
     background: Background = "white",
@@ -82,6 +92,28 @@ def generate(
     and among those with equally few the one whose worst reading is farthest from its limit. `pixeldance meter` shows
     readings and limits; the receipt has those of every try. Exit code 1: no try met the condition; the best is kept.
     """
+    if jobs is not None:
+        from pixeldance.cli.rows import render_rows
+
+        _check_alone(text, out, camera, first, last, tau, end, tau_steps, steps, guidance, frames, fps, size, memory)
+        _check_alone(first_from_text, system_name, best_of, until, tries, None if count == 1 else count)
+        render_rows(
+            jobs,
+            model=model,
+            loras=[ask.lora(each) for each in lora or ()],
+            any_base=any_base,
+            seed=seed or 0,
+            workers=workers,
+            on_ray=ray,
+            threads=threads,
+            fit=fit,
+            background=background,
+            sheet=sheet,
+            force=force,
+        )
+        return
+    if text is None or out is None:
+        raise ValueError(f"got no {'TEXT' if text is None else '--out'}; wanted TEXT and --out FILE, or --jobs FILE")
     # All is checked before anything is rendered, and what is quick to check before what is slow to import.
     if tau is not None and tau_steps is not None:
         raise ValueError(f"got --tau {tau} and --tau-steps {tau_steps}; give one of them")
@@ -91,9 +123,11 @@ def generate(
         raise ValueError(f"got --system {system_name} and --model {model}; give one of them")
     if first_from_text is not None and first is not None:
         raise ValueError(f"got --first {ask.shown(first)} and --first-from-text; give one of them")
+    text = said(text, camera)
     condition, per_clip = _choosing(best_of, until, tries, first=first or first_from_text, last=last)
-    if condition is not None and workers > 1:
-        raise ValueError(f"got --workers {workers} with --until, which makes one try after the other; leave them out")
+    if condition is not None and (workers > 1 or ray):
+        told = "--ray" if ray else f"--workers {workers}"
+        raise ValueError(f"got {told} with --until, which makes one try after the other; leave it out")
     start = secrets.randbelow(ask.SEEDS - count * per_clip + 1) if seed is None else seed
     if start + count * per_clip > ask.SEEDS:
         of = f" of {per_clip} tries" if per_clip > 1 else ""
@@ -110,14 +144,13 @@ def generate(
     from pixeldance.image import read_image
 
     pixels = [None if path is None else read_image(path, background=colour) for path in (first, last)]
+    given = [None if path is None else (path, Path(path).read_bytes()) for path in (first, last)]
 
-    import numpy as np
     import torch
     from tqdm import tqdm
 
-    from pixeldance.instruction import FIRST, LAST
-    from pixeldance.pipeline import SHIPPED, instruct
-    from pixeldance.receipt import Picture, Receipt, Request
+    from pixeldance.pipeline import SHIPPED
+    from pixeldance.receipt import Receipt
 
     if system_name is not None:
         model = str(trained(system_name))
@@ -131,30 +164,25 @@ def generate(
         from pixeldance.engines.still import still
 
         height, width = system.size(height, width)
-        pixels[0] = still(models.place(first_from_text), text, height=height, width=width, seed=start)
-    asked = instruct(system, text, *pixels, num_frames=frames, height=height, width=width, fit_rule=fit)
-    height, width = asked.size or system.size(None, None)
-    drawn = None
-    if first_from_text is not None:
-        picture = np.asarray(asked.frames[FIRST])
-        drawn = Picture.of_bytes(picture, picture.tobytes(), first_from_text)
-    request = Request(
-        prompt=text,
-        first=drawn if first is None else Picture.of(np.asarray(asked.frames[FIRST]), first),
-        last=None if last is None else Picture.of(np.asarray(asked.frames[LAST]), last),
+        pixels[0] = drawn = still(models.place(first_from_text), text, height=height, width=width, seed=start)
+        given[0] = first_from_text, drawn.tobytes()
+    request = requested(
+        system,
+        text,
+        (pixels[0], pixels[1]),
+        (given[0], given[1]),
+        frames=frames,
+        size=(width, height),
         fit=fit,
         background=background,
-        frames=asked.length,
-        width=width,
-        height=height,
-        fps=system.fps if fps is None else fps,
-        steps=system.steps if steps is None else steps,
-        guidance=system.guidance if guidance is None else guidance,
-        tau=1.0 if tau is None else tau,
+        fps=fps,
+        steps=steps,
+        guidance=guidance,
+        tau=tau,
         tau_steps=tau_steps,
         seed=start,
     )
-    request.sampling()
+    height, width = request.height, request.width
     if per_clip > 1 and request.frames < 2:
         raise ValueError("got a clip of 1 frame to choose; wanted --frames 2 or more: the meter reads what moves")
     ask.check(wanted, force=force, fps=request.fps)
@@ -162,20 +190,22 @@ def generate(
     torch.set_num_threads(threads)
     pipeline = models.opened(folder, memory, workers)
     models.dress(pipeline, loras, any_base=any_base, texts=[text])
+    if not ray:
+        foretell(pipeline, request, count * per_clip, workers, Path(out))
     firsts = range(start, start + count * per_clip, per_clip)
     clips = [[request.model_copy(update={"seed": one}) for one in range(low, low + per_clip)] for low in firsts]
-    told, missed = [""] * count, list[int]()
+    notes, missed = [""] * count, list[int]()
     with tqdm(total=count * per_clip * request.steps, unit="step", disable=None, leave=False) as bar:
-        for index, clip in kept(pipeline, clips, condition, workers, bar.update):
+        for index, clip in kept(pipeline, clips, condition, workers, bar.update, on_ray=ray):
             files, seed, choice = wanted[index], clip.request.seed, clip.choice
             receipt = Receipt.of(files.clip, clip.video, clip.request, pipeline, clip.seconds, choice)
             pictures = clip.request.first, clip.request.last
             write_clip(files, clip.video, receipt, [(text, clip.video)], pictures, fps=request.fps, force=force)
             of = f" of {choice.tries[0].seed} to {choice.tries[-1].seed}" if choice else ""
-            told[index] = f"{len(clip.video)} frames of {width}x{height}, seed {seed}{of}, {clip.seconds:.1f} s"
+            notes[index] = f"{len(clip.video)} frames of {width}x{height}, seed {seed}{of}, {clip.seconds:.1f} s"
             if choice is not None and choice.met is False:
                 missed.append(index)
-    for files, note in zip(wanted, told, strict=True):
+    for files, note in zip(wanted, notes, strict=True):
         print(f"{files.clip}: {note}")
         for path in files.beside():
             print(path)
@@ -183,6 +213,15 @@ def generate(
         print(f"{wanted[index].clip}: none of {per_clip} tries has {condition}; the best is kept", file=sys.stderr)
     if missed:
         raise Exit(1)
+
+
+def _check_alone(*about_one_clip: object) -> None:
+    """Raise ValueError for options about one clip, which rows have in themselves."""
+    given = [ask.shown(str(each)) for each in about_one_clip if each is not None]
+    if given:
+        raise ValueError(
+            f"got {', '.join(given)} with --jobs, whose rows say what each clip is; wanted it in them, or no --jobs"
+        )
 
 
 def _choosing(

@@ -12,9 +12,15 @@ TRIES = 8  # of --until, where none are given
 # Click shows the defaults that are known before a model is; these are the model's.
 OWN = "  [default: the model's own]"
 
-Text = Annotated[str, Argument(metavar="TEXT", parser=ask.plain, help="What the video shows, in plain English.")]
-Out = Annotated[
-    str, Option("--out", "-o", metavar="FILE", help="out.mp4, .mkv (lossless), .gif, .webp, or frames/ for PNGs.")
+TEXT = Argument(metavar="TEXT", parser=ask.plain, help="What the video shows, in plain English.")
+OUT = Option("--out", "-o", metavar="FILE", help="out.mp4, .mkv (lossless), .gif, .webp, or frames/ for PNGs.")
+Text = Annotated[str, TEXT]
+TextIfAny = Annotated[str | None, TEXT]
+Out = Annotated[str, OUT]
+OutIfAny = Annotated[str | None, OUT]
+Camera = Annotated[
+    str | None,
+    Option(metavar="WORDS", help="pan left, right, up, down; zoom in, out; close-up; rotate; circle; follow; static."),
 ]
 First = Annotated[str | None, Option(metavar="IMAGE", help="First frame; without one, the text makes it.")]
 Last = Annotated[str | None, Option(metavar="IMAGE", help="Last frame: a picture, or a rough drawing of it.")]
@@ -62,6 +68,13 @@ Tries = Annotated[
 ]
 Workers = Annotated[
     int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Processes for several; the same bytes.")
+]
+Rows = Annotated[
+    str | None,
+    Option("--jobs", metavar="FILE", help='Many clips: a line of JSON for each, {"text": ..., "out": ..., ...}.'),
+]
+OnRay = Annotated[
+    bool, Option("--ray", help="Workers on the nodes of this machine's Ray cluster, or of RAY_ADDRESS's.")
 ]
 Threads = Annotated[
     int, Option(parser=ask.whole(1, MOST_PROCESSES), metavar="N", help="Threads of each; others round otherwise.")

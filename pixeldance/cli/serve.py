@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from typer import Option
 
-from pixeldance.cli import ask
+from pixeldance.cli import ask, models
 from pixeldance.cli.options import MOST_PROCESSES, ModelFolder, Threads
 
 TOKEN = "PIXELDANCE_TOKEN"
@@ -52,6 +52,10 @@ def serve(
     public_url: Annotated[
         str | None, Option(metavar="URL", help="How clients call this server, where it is not by its address.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        Option(metavar="HOST:PORT", help="A Ray cluster on whose nodes the workers run; auto: this machine's."),
+    ] = None,
     fetch_urls: Annotated[
         bool, Option("--fetch-urls", help="Fetch pictures from public http(s) addresses that clients name.")
     ] = False,
@@ -81,6 +85,7 @@ def serve(
         hosts=_hosts(host, public_url),
         token=token,
         fetch_urls=fetch_urls,
+        ray=ray,
     )
 
 
@@ -99,6 +104,7 @@ def start(
     hosts: tuple[str, ...] = OWN_NAMES,
     token: str | None = None,
     fetch_urls: bool = False,
+    ray: str | None = None,
     on_start: Callable[[str], object] = lambda address: None,
 ) -> None:
     """Run a server with what a person typed; `on_start` is called with its address."""
@@ -109,7 +115,7 @@ def start(
     run(
         host=host,
         port=port,
-        model=None if model is None else Path(model).absolute(),
+        model=None if model is None else models.place(model),
         store=folder.absolute(),
         workers=workers,
         threads=threads,
@@ -120,6 +126,7 @@ def start(
         token=token,
         loras=None if loras is None else Path(loras).absolute(),
         fetch_urls=fetch_urls,
+        ray=ray,
         on_start=on_start,
     )
 

@@ -43,6 +43,7 @@ def sweep(
     frames: Frames = None,
     size: Size = None,
     model: ModelFolder = None,
+    memory: models.MemoryUse = None,
     lora: Loras = None,
     any_base: AnyBase = False,
     threads: Threads = 1,
@@ -78,11 +79,11 @@ def sweep(
     from pixeldance.diffusion.noise import generators
     from pixeldance.generate import Sampling
     from pixeldance.instruction import FIRST, LAST
-    from pixeldance.pipeline import load
+    from pixeldance.pipeline import SHIPPED
     from pixeldance.sheet import contact_sheet
 
     torch.set_num_threads(threads)
-    pipeline = load(model)
+    pipeline = models.opened(SHIPPED if model is None else models.place(model), memory)
     models.dress(pipeline, loras, any_base=any_base, texts=[text])
     asked = pipeline.instruct(text, *pixels, num_frames=frames, height=height, width=width, fit_rule=fit)
     given, goal = (None if each not in asked.frames else np.asarray(asked.frames[each]) for each in (FIRST, LAST))

@@ -49,10 +49,8 @@ def train(
     """
     if (experiment is None) == (system is None):
         raise ValueError(f"got the experiment {experiment} and --system {system}; wanted one of them")
-    if experiment is not None and (experiment.suffix != ".py" or not experiment.is_file()):
-        raise ValueError(
-            f"got the experiment {experiment}; wanted a Python file, such as experiments/small_pixeldance.py"
-        )
+    if experiment is not None:
+        _check(experiment)
     folder = out or Path("runs") / (experiment.stem if experiment is not None else str(system))
 
     import os
@@ -64,7 +62,7 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    run = _config(experiment, settings or []) if experiment is not None else toy_run(str(system))
+    run = configured(experiment, settings or []) if experiment is not None else toy_run(str(system))
     if init is not None:
         run = _started(run, init, folder)
     main = os.environ.get("RANK", "0") == "0"
@@ -101,8 +99,18 @@ def _started(run: "Training", weights: str, folder: Path) -> "Training":
     return replace(run, init=None, prepare=partial(prepare, source=source, revision=origin.revision))
 
 
-def _config(experiment: Path, settings: list[str]) -> "Training":
+def _check(experiment: Path) -> None:
+    """Raise ValueError unless it is a Python file."""
+    if experiment.suffix != ".py" or not experiment.is_file():
+        raise ValueError(
+            f"got the experiment {experiment}; wanted a Python file, such as experiments/small_pixeldance.py"
+        )
+
+
+def configured(experiment: Path, settings: list[str]) -> "Training":
     """What config() of a Python file gives. The file may import what lies beside it, as when it is run itself."""
+    _check(experiment)
+
     from pixeldance.training.loop import Training
 
     spec = importlib.util.spec_from_file_location(experiment.stem, experiment)

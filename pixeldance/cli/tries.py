@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pixeldance.cli.on_ray import render_on_ray
 from pixeldance.cli.workers import Rendered, render_all
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def kept(
     until: "Condition | None",
     workers: int,
     on_step: Callable[[], object],
+    on_ray: bool = False,
 ) -> Iterator[tuple[int, Kept]]:
     """The number of each clip with what is kept of its requests, as they get done.
 
@@ -49,7 +51,9 @@ def kept(
         return
     places = [(number, place) for number, requests in enumerate(clips) for place in range(len(requests))]
     bests = [_Best(requests, None) for requests in clips]
-    for index, video, seconds in render_all(pipeline, [clips[n][place] for n, place in places], workers, on_step):
+    asked = [clips[number][place] for number, place in places]
+    render = render_on_ray if on_ray else render_all
+    for index, video, seconds in render(pipeline, asked, workers, on_step):
         number, place = places[index]
         bests[number].add((place, video, seconds))
         if len(bests[number].tries) == len(clips[number]):

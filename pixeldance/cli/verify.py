@@ -15,7 +15,7 @@ def verify(
         list[str] | None, Option(metavar="DIR", help="Where its LoRAs are now, in its order; where the receipt says.")
     ] = None,
 ) -> None:
-    """Render a clip again from its receipt, or an edit, and compare.
+    """Render a clip, an edit or a film again from its receipt, every clip of it, and compare.
 
     Exit code 0: the same frames; 1: other frames, and likely why.
     """
@@ -23,12 +23,13 @@ def verify(
     from tqdm import tqdm
 
     from pixeldance.edit.receipt import is_edit, read_edit, verify_edit
+    from pixeldance.film.verify import is_film, read_film, verify_film
     from pixeldance.pipeline import SHIPPED
-    from pixeldance.receipt import read_receipt
+    from pixeldance.receipt import Receipt, read_receipt
     from pixeldance.receipt import verify as verdict_on
 
-    edit = is_edit(receipt)
-    read = read_edit(receipt) if edit else read_receipt(receipt)
+    edit, film = is_edit(receipt), is_film(receipt)
+    read = read_edit(receipt) if edit else read_film(receipt) if film else read_receipt(receipt)
     folder = Path(model or read.model.folder or SHIPPED)
     if model is None and not folder.exists():
         raise ValueError(f"{receipt} names the model {folder}, which is not here; say where it is with --model DIR")
@@ -45,9 +46,11 @@ def verify(
     pipeline = models.opened(folder)
     for index, (then, place) in enumerate(zip(read.model.loras, lora or folders, strict=True)):
         pipeline.load_lora_weights(place, str(index), then.scale, any_base=True)  # the verdict compares their hashes
-    # An edit of a long video is several clips, each of so many steps.
-    with tqdm(total=None if edit else read.request.steps, unit="step", disable=None, leave=False) as bar:
-        verdict = (verify_edit if edit else verdict_on)(receipt, pipeline, lambda *_: bar.update())
+    verifier = verify_edit if edit else verify_film if film else verdict_on
+    # Films, and edits of long videos, are several clips, each of so many steps.
+    total = read.request.steps if isinstance(read, Receipt) else None
+    with tqdm(total=total, unit="step", disable=None, leave=False) as bar:
+        verdict = verifier(receipt, pipeline, lambda *_: bar.update())
     print("\n".join(verdict.report))
     print("verified" if verdict.same else "NOT verified")
     raise Exit(0 if verdict.same else 1)

@@ -37,7 +37,7 @@ def render_all(
     jobs = list(enumerate(requests))
     if workers == 1 or len(jobs) == 1:
         for job in jobs:
-            yield _rendered(pipeline, *job, on_step)
+            yield rendered(pipeline, *job, on_step)
         return
     context = get_context("spawn")
     shares = [jobs[first::workers] for first in range(min(workers, len(jobs)))]
@@ -86,24 +86,31 @@ def _start(process: BaseProcess) -> None:
 def _work(
     sender: Any, folder: "Path | None", loras: dict[str, "Applied"], threads: int, jobs: list[tuple[int, "Request"]]
 ) -> None:
-    import torch
-
-    from pixeldance.pipeline import load
-
-    torch.set_num_threads(threads)
     try:
-        pipeline = load(folder)
-        for name, each in loras.items():
-            pipeline.load_lora_weights(each.folder, name, each.scale, any_base=True)  # checked where we were started
+        pipeline = dressed(folder, loras, threads)
         for job in jobs:
-            sender.send(_rendered(pipeline, *job, lambda: sender.send(None)))
+            sender.send(rendered(pipeline, *job, lambda: sender.send(None)))
     except BrokenPipeError:  # nobody waits for us any more
         return
     except (ValueError, OSError) as error:
         sender.send(error)
 
 
-def _rendered(pipeline: "Pipeline", index: int, request: "Request", on_step: Callable[[], object]) -> Rendered:
+def dressed(folder: "Path | None", loras: dict[str, "Applied"], threads: int) -> "Pipeline":
+    """The model in a process of its own, with its LoRAs, computing with so many threads."""
+    import torch
+
+    from pixeldance.pipeline import load
+
+    torch.set_num_threads(threads)
+    pipeline = load(folder)
+    for name, each in loras.items():
+        pipeline.load_lora_weights(each.folder, name, each.scale, any_base=True)  # checked where we were started
+    return pipeline
+
+
+def rendered(pipeline: "Pipeline", index: int, request: "Request", on_step: Callable[[], object]) -> Rendered:
+    """A request rendered, with its number and the seconds that it took."""
     from pixeldance.receipt import render
 
     start = time.perf_counter()

@@ -1,5 +1,6 @@
 """Edits of one picture, a video's first or last frame: recoloured, pasted on, or by a program of yours."""
 
+import io
 import shlex
 import subprocess
 import tempfile
@@ -30,9 +31,9 @@ def recoloured(picture: Frame, mask: UInt8[np.ndarray, "y x"], colour: Colour) -
     return np.rint(np.clip(picture + share * (np.array(colour) - mean), 0, 255)).astype(np.uint8)
 
 
-def read_mask(path: str) -> UInt8[np.ndarray, "h w"]:
-    """A mask from a picture's file: white is all of it, black nothing; transparent counts as black."""
-    return read_image(path, background=(0, 0, 0)).max(axis=2)
+def read_mask(source: str | bytes) -> UInt8[np.ndarray, "h w"]:
+    """A mask from a picture's path or bytes: white is all of it, black nothing; transparent counts as black."""
+    return read_image(source, background=(0, 0, 0)).max(axis=2)
 
 
 def pasted(picture: Frame, patch: Image.Image, x: int, y: int) -> Frame:
@@ -51,12 +52,18 @@ def pasted(picture: Frame, patch: Image.Image, x: int, y: int) -> Frame:
     return np.array(whole.convert("RGB"))
 
 
-def read_patch(path: str) -> Image.Image:
-    """A picture with its transparency, to paste. Raises ValueError for what cannot have any."""
-    if not Path(path).is_file():
-        raise ValueError(f"cannot read the patch {path}: there is no such file; give the path of a PNG or WebP")
-    with open(path, "rb") as file, open_image(file, f"the patch {path}", formats=PASTED) as image:
-        return image.convert("RGBA")
+def read_patch(source: str | bytes) -> Image.Image:
+    """A picture with its transparency, to paste, from its path or its bytes. Raises ValueError for what cannot have
+    any."""
+    if isinstance(source, str) and not Path(source).is_file():
+        raise ValueError(f"cannot read the patch {source}: there is no such file; give the path of a PNG or WebP")
+    name = f"the patch {source}" if isinstance(source, str) else f"the patch of {len(source)} bytes"
+    data = Path(source).read_bytes() if isinstance(source, str) else source
+    with open_image(io.BytesIO(data), name, formats=PASTED) as image:
+        try:
+            return image.convert("RGBA")
+        except Exception as error:  # a decoder meeting hostile bytes may raise anything
+            raise ValueError(f"cannot read {name}: {error}; export it again as PNG") from error
 
 
 def by_command(picture: Frame, command: str, *, seconds: float) -> Frame:

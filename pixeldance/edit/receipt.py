@@ -12,9 +12,9 @@ from pixeldance.edit.walk import Video, edited, plan_edit
 from pixeldance.film.calls import Call, Given, Plan
 from pixeldance.generate import OnStep
 from pixeldance.image import fit
-from pixeldance.pipeline import Pipeline, check_seed, instruct
+from pixeldance.pipeline import Pipeline, check_prompt, check_seed
 from pixeldance.receipt import Model, Picture, Record, Rendered, Verdict, compared, read_record, rendered
-from pixeldance.system import System
+from pixeldance.system import Maker
 from pixeldance.video import frames_sha256, read_video
 
 
@@ -50,12 +50,13 @@ class EditRequest(Record):
     strength: Annotated[float, Field(ge=0, le=1)] | None
     source_text: str
 
-    def plan(self, system: System, model: Model) -> Plan:
+    def plan(self, system: Maker, model: Model) -> Plan:
         """Its clips. Raises ValueError where the model cannot make them."""
+        check_prompt(system, self.prompt)
         settings = Call(
             text=self.prompt,
             length=system.frames[0],
-            size=instruct(system, self.prompt, height=self.height, width=self.width).size or system.sizes[0],
+            size=system.size(self.height, self.width),
             fps=self.fps,
             steps=self.steps,
             guidance=self.guidance,

@@ -20,17 +20,17 @@ from pixeldance.codec import from_pixels
 from pixeldance.diffusion.noise import generators
 from pixeldance.diffusion.sample import ddim
 from pixeldance.film.calls import Call, Handed, Plan, Source
-from pixeldance.film.plan import Take, chain, lengths
+from pixeldance.film.plan import Take, chain, check_calls, lengths
 from pixeldance.generate import OnStep, Sampling, Start
 from pixeldance.instruction import FIRST, LAST, Image, Instruction, Latent
 from pixeldance.pipeline import Pipeline
 from pixeldance.receipt import Model
-from pixeldance.system import System
+from pixeldance.system import Maker
 
 Video = UInt8[np.ndarray, "f h w 3"]
 
 
-def plan_edit(system: System, model: Model, settings: Call, frames: int) -> Plan:
+def plan_edit(system: Maker, model: Model, settings: Call, frames: int) -> Plan:
     """The clips of an edit of so many frames; settings: a call with all settings, its first and last frame the edited
     ones. Raises ValueError for a video that is shorter than a clip of the model."""
     assert settings.first is not None
@@ -42,6 +42,7 @@ def plan_edit(system: System, model: Model, settings: Call, frames: int) -> Plan
     plan = Plan(model=model, size=settings.size, fps=settings.fps)
     take = Take(plan=plan, lengths=lengths(system), call=settings, seeds=count(settings.seed), shot=0, shows_start=True)
     chain(take, settings.text, settings.first, settings.last, frames - 1)
+    check_calls(plan, system)
     return plan
 
 

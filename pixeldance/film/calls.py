@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pixeldance import __version__
+from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.receipt import Model
 
 FORMAT = 1  # of what is stored under a call's name, and part of the name
@@ -66,6 +67,12 @@ class Call:
     def needs(self) -> list[str]:
         """The calls whose frames this one starts from or goes to."""
         return [source.call for source in (self.first, self.last) if isinstance(source, Handed)]
+
+    def outlined(self) -> Instruction:
+        """What it asks of a model, with blank pictures: enough to see whether that model takes them."""
+        blank = np.zeros((*self.size, 3), np.uint8)
+        frames = {at: blank for at, source in ((FIRST, self.first), (LAST, self.last)) if source is not None}
+        return Instruction(text=self.text, frames=frames, length=self.length, size=self.size, fps=self.fps)
 
     def made_by(self, model: Model) -> dict[str, object]:
         """All that decides what comes out, as JSON data."""

@@ -16,17 +16,17 @@ from itertools import count
 from pixeldance.film.calls import Call, Given, Handed, Piece, Plan, Source
 from pixeldance.film.story import PREVIOUS, Place, Script, Shot, texts
 from pixeldance.image import fit, read_image
-from pixeldance.pipeline import SEEDS, instruct
+from pixeldance.pipeline import SEEDS, check_prompt
 from pixeldance.receipt import Model
-from pixeldance.system import System
+from pixeldance.system import Maker
 
 
-def plan_film(script: Script, system: System, model: Model) -> Plan:
+def plan_film(script: Script, system: Maker, model: Model) -> Plan:
     """The plan of a story for a model. Raises ValueError, naming the line, for what the model cannot make."""
     story = script.story
     with script.explained("size"):
         width, height = (int(side) for side in story.size.split("x")) if story.size else (None, None)
-        size = instruct(system, "any", height=height, width=width).size or system.sizes[0]
+        size = system.size(height, width)
     plan = Plan(model=model, size=size, fps=story.fps or system.fps)
     end: Source | None = None  # the frame that the shot before ends on
     goal: Source | None = None  # the one that it was to arrive at
@@ -50,12 +50,13 @@ def plan_film(script: Script, system: System, model: Model) -> Plan:
                 shows_start=shot.joined == "cut",
             )
             for text in told:
-                instruct(system, text)
+                check_prompt(system, text)
             steps = _steps(shot, take, system.frames[0] - 1, len(told))
             if shot.plan == "pyramid":
                 pyramid(take, told[0], start, goal, steps)
             else:
                 beats(take, told, start, goal, steps)
+            check_calls(plan, system, number)
         end = plan.end()
     return plan
 
@@ -89,12 +90,18 @@ class Take:
         return self.plan.end()
 
 
-def lengths(system: System) -> tuple[int, ...]:
+def check_calls(plan: Plan, system: Maker, shot: int = 0) -> None:
+    """Raise ValueError for a call of a shot whose pictures the model does not take, or that has too few for it."""
+    for name, call in plan.calls.items():
+        if plan.shot_of[name] == shot:
+            system.check(call.outlined())
+
+
+def lengths(system: Maker) -> tuple[int, ...]:
     """The lengths of a model's clips, rising. Raises ValueError for a model of images."""
-    found = tuple(sorted(length for length in system.frames if length > 1))
-    if not found:
+    if not system.clips:
         raise ValueError("this model makes pictures only; wanted one that makes clips")
-    return found
+    return system.clips
 
 
 def beats(take: Take, told: Sequence[str], start: Source, goal: Source | None, steps: int) -> None:
@@ -174,7 +181,7 @@ def seed_of(script: Script, number: int) -> int:
     return int.from_bytes(digest[:4])
 
 
-def _start(script: Script, system: System, plan: Plan, number: int) -> Source:
+def _start(script: Script, system: Maker, plan: Plan, number: int) -> Source:
     """The frame that a shot starts on if none is handed over: its picture, or one that the model makes of its text."""
     shot = script.story.shots[number]
     if shot.first is not None:
@@ -183,13 +190,13 @@ def _start(script: Script, system: System, plan: Plan, number: int) -> Source:
         if 1 not in system.frames:
             raise ValueError("this model makes no pictures from text; give the shot a first frame")
         text = texts(script.story, shot)[0]
-        instruct(system, text)
+        check_prompt(system, text)
         call = _settings(script, system, plan, number)
         still = replace(call, text=text, tau=1.0, seed=(call.seed - 1) % SEEDS)  # other noise than the first clip's
         return Handed(call=plan.add(still, number), frame=0)
 
 
-def _settings(script: Script, system: System, plan: Plan, number: int) -> Call:
+def _settings(script: Script, system: Maker, plan: Plan, number: int) -> Call:
     """A call with all that the story says, for a shot; as it is, a still."""
     story, shot = script.story, script.story.shots[number]
     return Call(

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from pixeldance import adapter, checkpoint
-from pixeldance.film.calls import Plan
+from pixeldance.film.calls import Given, Plan
 from pixeldance.pipeline import SHIPPED
-from pixeldance.receipt import Lora, Model, Record, printable, versions
+from pixeldance.receipt import Lora, Model, Picture, Record, Written, named, printable, versions
 
 
 class Shown(Record):
@@ -18,43 +20,44 @@ class Shown(Record):
     stop: int
 
 
-class FilmReceipt(Record):
-    """clip: the file or folder beside it. frames_sha256: of the raw RGB bytes before encoding. made_from: the story in
-    YAML, or what else the film was made from. seconds: what the calls took that were made for it this time."""
+class FilmReceipt(Written):
+    """made_from: the story in YAML, or what else the film was made from. pictures: those that it names, fitted; their
+    sha256 is that of the pixels. seconds: what the calls took that were made for it this time."""
 
     film: Literal[1] = 1
-    clip: str
-    frames_sha256: str
     made_from: str
-    model: Model
+    pictures: tuple[Picture, ...] = ()
     width: int
     height: int
     fps: float
     frames: int
     shown: list[Shown]
-    versions: dict[str, str]
-    seconds: float
-
-    def text(self) -> str:
-        """The receipt as it is written."""
-        return self.model_dump_json(indent=1) + "\n"
 
 
 def film_receipt(plan: Plan, clip: str, digest: str, frames: int, made_from: str, seconds: float) -> FilmReceipt:
     """The receipt of a film that was just made of a plan; `digest` is of its frames, of which there are `frames`."""
+    ends = (source for call in plan.calls.values() for source in (call.first, call.last))
+    given = {each.path: each for each in ends if isinstance(each, Given)}
     return FilmReceipt(
-        clip=printable(Path(clip).name + ("/" if clip.endswith("/") else "")),
+        clip=named(clip),
         frames_sha256=digest,
         made_from=printable(made_from),
+        pictures=tuple(Picture.of_bytes(each.pixels, each.pixels.tobytes(), path) for path, each in given.items()),
         model=plan.model,
         width=plan.size[1],
         height=plan.size[0],
         fps=plan.fps,
         frames=frames,
-        shown=[Shown(shot=each.shot + 1, call=each.call, start=each.start, stop=each.stop) for each in plan.pieces],
+        shown=shown(plan),
         versions=versions(),
+        threads=torch.get_num_threads(),
         seconds=round(seconds, 3),
     )
+
+
+def shown(plan: Plan) -> list[Shown]:
+    """What the film of a plan shows, in order."""
+    return [Shown(shot=each.shot + 1, call=each.call, start=each.start, stop=each.stop) for each in plan.pieces]
 
 
 def model_of(folder: Path, loras: list[tuple[str, float]]) -> Model:

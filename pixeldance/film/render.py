@@ -13,10 +13,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from pixeldance.diffusion.noise import generators
-from pixeldance.diffusion.sample import Step, dpmpp_2m
 from pixeldance.film.calls import Call, Given, Piece, Plan, Source
 from pixeldance.film.store import Store
-from pixeldance.generate import OnStep, Sampling
+from pixeldance.generate import Around, OnStep, Sampling
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import Pipeline
@@ -46,16 +45,16 @@ def render_calls(
     pipeline: Pipeline,
     on_call: OnCall | None = None,
     on_step: OnStep | None = None,
-    solver: Step | None = None,
+    around: Around | None = None,
 ) -> None:
     """Make these calls of a plan and store each as soon as it is done; each stands behind those that it needs.
 
-    solver: one that makes the same of a call as the usual one, and may look on.
+    around: put around the solver; it makes the same of a call, and may look on.
     """
     for name in names:
         call = plan.calls[name]
         begin = time.perf_counter()
-        latents = _made(call, store, pipeline, on_step, solver or dpmpp_2m())
+        latents = _made(call, store, pipeline, on_step, around)
         frames = pipeline.decode(latents[None])[0]
         seconds = time.perf_counter() - begin
         about = {"versions": versions(), "threads": torch.get_num_threads(), "meter": _readings(call, frames)}
@@ -76,12 +75,12 @@ def piece_frames(piece: Piece, store: Store) -> Iterator[ndarray]:
 
 
 def _made(
-    call: Call, store: Store, pipeline: Pipeline, on_step: OnStep | None, solver: Step
+    call: Call, store: Store, pipeline: Pipeline, on_step: OnStep | None, around: Around | None
 ) -> Float[Tensor, "f z i j"]:
     ends = ((FIRST, call.first), (LAST, call.last))
     frames = {index: _latents_or_pixels(source, store) for index, source in ends if source is not None}
     asked = Instruction(text=call.text, frames=frames, length=call.length, size=call.size, fps=call.fps)
-    sampling = Sampling(steps=call.steps, guidance=call.guidance, tau=call.tau, solver=solver)
+    sampling = Sampling(steps=call.steps, guidance=call.guidance, tau=call.tau, around=around)
     return pipeline.latents(asked, generators([call.seed])[0], sampling, on_step)
 
 

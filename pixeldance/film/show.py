@@ -6,6 +6,7 @@ from pixeldance.film.calls import Plan
 from pixeldance.film.render import missing
 from pixeldance.film.store import Store
 from pixeldance.film.story import Script, texts
+from pixeldance.film.workers import makespan
 
 COLUMNS = ("shot", "frames", "join", "clips", "to make", "needs", "text")
 
@@ -27,8 +28,9 @@ def table(script: Script, plan: Plan, store: Store) -> str:
     return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
 
 
-def forecast(plan: Plan, store: Store) -> str:
-    """How long the film is, how much of it is there, and the time that the rest will take, as far as it is known."""
+def forecast(plan: Plan, store: Store, workers: int = 1) -> str:
+    """How long the film is, how much of it is there, and the time that the rest will take in so many processes, as far
+    as it is known. Processes that share a core are slower than this says."""
     wanted = missing(plan, store)
     took = store.seconds([plan.calls[name] for name in wanted], plan.model)
     known = [seconds for seconds in took if seconds is not None]
@@ -39,4 +41,5 @@ def forecast(plan: Plan, store: Store) -> str:
     told = f"{film}; {len(wanted)} of {len(plan.calls)} clips to make, time: "
     if len(known) < len(wanted):
         return f"{told}unknown for {len(wanted) - len(known)} of them, as none like these was made here before"
-    return f"{told}about {sum(known):.3g} s, as earlier ones took here"
+    time = makespan(plan, dict(zip(wanted, known, strict=True)), workers)
+    return f"{told}about {time:.3g} s, as earlier ones took here{f', in {workers} processes' if workers > 1 else ''}"

@@ -7,32 +7,19 @@ Everything is checked here, before a model is looked for, and an error names the
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from pixeldance.film.camera import CAMERA, said
 from pixeldance.nets.words import words
 
 PREVIOUS = "previous"
 MAX_BYTES = 1_000_000  # of a story file; three hours of film take a tenth
 LONGEST = 2000  # characters of a text
-CAMERA = {
-    "pan left": "the camera pans left",
-    "pan right": "the camera pans right",
-    "pan up": "the camera pans up",
-    "pan down": "the camera pans down",
-    "zoom in": "the camera zooms in",
-    "zoom out": "the camera zooms out",
-    "close-up": "close-up",
-    "rotate": "the camera rotates",
-    "circle": "the camera circles around",
-    "follow": "the camera follows",
-    "static": "the camera is still",
-}
-"""Camera words and how a text says them."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
@@ -167,6 +154,15 @@ def parse_story(text: str, *, name: str, folder: Path) -> Script:
     script = Script(story=story, name=name, folder=folder, root=root)
     check(script)
     return script
+
+
+def filmed(script: Script, camera: str | None) -> Script:
+    """The script with this camera in the shots that say none. Raises ValueError for a word that is none of CAMERA."""
+    if camera is None:
+        return script
+    said("", camera)
+    shots = [each if each.camera else each.model_copy(update={"camera": camera}) for each in script.story.shots]
+    return replace(script, story=script.story.model_copy(update={"shots": shots}))
 
 
 def check(script: Script) -> None:

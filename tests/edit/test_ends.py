@@ -72,6 +72,7 @@ def test_masks_are_read_from_alpha_and_from_colours(tmp_path: Path):
     pixels[1, 0] = (255, 255, 255, 0)
     Image.fromarray(pixels).save(tmp_path / "m.png")
     assert read_mask(str(tmp_path / "m.png")).tolist() == [[255, 0, 0], [0, 0, 0]]
+    assert read_mask((tmp_path / "m.png").read_bytes()).tolist() == [[255, 0, 0], [0, 0, 0]]
 
 
 def test_a_patch_is_pasted_with_its_transparency(tmp_path: Path):
@@ -90,6 +91,9 @@ def test_a_patch_is_pasted_with_its_transparency(tmp_path: Path):
 def test_a_patch_must_be_there(tmp_path: Path):
     with pytest.raises(ValueError, match="there is no such file"):
         read_patch(str(tmp_path / "none.png"))
+    Image.fromarray(GREY).save(tmp_path / "p.png")
+    with pytest.raises(ValueError, match=r"cannot read the patch of [0-9]+ bytes.*export it again"):
+        read_patch((tmp_path / "p.png").read_bytes()[:-30])
 
 
 def test_a_program_edits(tmp_path: Path):

@@ -1,5 +1,7 @@
 """The experiments on drafts, sketches and edits: their recipes train, their figures are what their rows say."""
 
+import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -16,7 +18,7 @@ from pixeldance.data.drafts import KINDS
 from pixeldance.data.toybox import ONE_OBJECT
 from pixeldance.pipeline import Pipeline
 from pixeldance.system import Parts
-from pixeldance.training.loop import train
+from pixeldance.training.loop import Training, train
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL = {"steps": 1, "batch": 2, "warmup": 0, "cooldown": 0}
@@ -75,6 +77,29 @@ def test_requests_are_measured_once_and_the_same_for_every_model(
     again = drafts.measure(pipeline, 2, KINDS[:2], draw, sampling, rows)
     assert (asked, again) == ([], two)
     assert two["blob"]["requests"] == 2
+
+
+def test_one_command_measures_trains_and_measures_again_for_these_weights(
+    experiment: Callable[[str], ModuleType], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drafts, out = experiment("drafts"), tmp_path / "drafts.json"
+
+    def recipe(model: Path) -> Training:
+        run = drafts.config(model)
+        source = replace(run.data().source, size=(32, 32), frames=4)
+        return replace(run, system=SMALLER, data=lambda: replace(run.data(), source=source), **SMALL)
+
+    out.write_text(json.dumps({"tuned": {"of": "other weights", "kinds": {}}}))
+    ask = ["--model", model, "--n", 1, "--steps", 1, "-o", out, "--work", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["drafts.py", *map(str, ask)])
+    for _ in range(2):  # the second time all is there
+        drafts.compare(KINDS[:1], drafts.drawing, out, recipe, doc="")
+        table = json.loads(out.read_text())
+        base = checkpoint.model_hash(model)
+        assert {name: entry["of"] for name, entry in table.items()} == {"shipped": base, "tuned": base}
+        assert (table["shipped"]["model"] == base, table["tuned"]["model"] == base) == (True, False)
+        assert table["tuned"]["kinds"]["blob"]["requests"] == 1
+    assert len((tmp_path / f"drafts-{base[:12]}" / "tuned.jsonl").read_text().splitlines()) == 1
 
 
 def test_the_figures_of_rows(experiment: Callable[[str], ModuleType]):

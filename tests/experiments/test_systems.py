@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from pixeldance.codec import from_pixels
+from pixeldance.data.toybox import clip
 from pixeldance.system import Parts
 from pixeldance.systems import PUBLISHED
+from pixeldance.systems.toy import FRAMES, SIZE, TOY_WORLD
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "systems"
 NAMES = ("common", "measures", "trained", "worlds", "priors", "vdm", "gen_l_video", "lvdm", "nuwa_xl", "emu_video")
+NAMES += ("imagen_video", "make_a_video")
 
 
 @pytest.fixture
@@ -76,7 +81,8 @@ def test_what_was_done_is_not_done_again(modules: dict[str, ModuleType], tmp_pat
 
 def test_every_question_is_of_a_system_on_equal_terms(modules: dict[str, ModuleType]) -> None:
     for name, question in modules["trained"].QUESTIONS.items():
-        assert name in PUBLISHED
+        assert question.system in PUBLISHED
+        assert name.partition(".")[0] == question.system
         assert question.ours.model.steps == question.theirs.model.steps
         assert question.seeds == (0, 1, 2)
 
@@ -88,4 +94,35 @@ def test_every_measure_gives_a_value_a_request(modules: dict[str, ModuleType], m
     whole, filled = measures.prediction_error(parts, 0), measures.prediction_error(parts, 0, given=(0, 7))
     assert len(whole) == len(filled) == len(measures.flicker(parts, 0)) == 2
     assert all(np.isfinite([*whole, *filled]))
+    told = measures.colour_told(Parts(common.base("make-a-video").system).eval().requires_grad_(False), 0)
+    assert set(told) <= {0.0, 1.0}
+    assert len(told) == 2
     assert whole != filled
+
+
+def test_the_colour_of_real_clips_is_read(modules: dict[str, ModuleType]) -> None:
+    for number in range(12):
+        shown = clip(number, world=TOY_WORLD, size=SIZE, frames=FRAMES)
+        assert modules["measures"].has_colour(from_pixels(shown.video), shown.text)
+        assert not modules["measures"].has_colour(from_pixels(shown.video), "a pink square moves left")
+    assert not modules["measures"].has_colour(torch.ones(2, 3, 8, 8), "a red square moves left")
+
+
+def test_more_noise_keeps_a_stages_faults_out_and_none_lets_them_through(modules: dict[str, ModuleType]) -> None:
+    """At a share of 1 nothing of the first stage is left: clips are the world's own, but for those of finite number."""
+    refined, truth = modules["imagen_video"].refined, modules["worlds"].world(3, 8).cov
+    missed = [
+        float((torch.cov(refined(truth, share, torch.Generator().manual_seed(0))) - truth).abs().mean())
+        for share in (0.0, 0.1, 0.999)
+    ]
+    assert missed[0] > 1.15 * missed[1] > missed[2]
+
+
+def test_the_model_of_a_world_fills_in_what_it_should(modules: dict[str, ModuleType]) -> None:
+    """The mean of the frames between two known ones is the conditional one, and the ends stay what they are."""
+    between, world = modules["make_a_video"].between, modules["worlds"].world(5, 8)
+    known = torch.ones(1, 8, 1, 32, 32)
+    clip = between(known, 5, seed=0)
+    assert torch.equal(clip[:, [0, 7]], known[:, [0, 7]])
+    wanted = world.given([0, 7], [1.0, 1.0]).mean
+    torch.testing.assert_close(clip[0].flatten(1).mean(1).double(), wanted, atol=0.06, rtol=0)

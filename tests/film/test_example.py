@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 from pixeldance import checkpoint
+from pixeldance.film.camera import CAMERA
 from pixeldance.film.plan import plan_film
 from pixeldance.film.receipt import model_of
-from pixeldance.film.story import CAMERA, Shot, Story, parse_story, read_story, texts
+from pixeldance.film.story import Shot, Story, parse_story, read_story, texts
 from pixeldance.nets.words import words
 from pixeldance.pipeline import SHIPPED
 

@@ -44,6 +44,10 @@ def test_forwards_from_the_last_frame(old: np.ndarray, tiny_model: Path, run: Ru
     assert (frames[5:7] == clip[1 : 1 + begins_again]).all()
     again = extended(run, tiny_model, TEXT, "--seconds", 0.875)
     assert (again == frames).all()
+    assert run("verify", "new.json")[0] == 0
+    write_video("old.mkv", old[::-1], fps=8, overwrite=True)
+    code, _, err = run("verify", "new.json")
+    assert (code, "old.mkv is another video now" in err) == (2, True)
 
 
 def test_backwards_without_a_picture_is_shown_in_reverse(old: np.ndarray, tiny_model: Path, run: Run):

@@ -1,6 +1,7 @@
 """Films from the command line: what is kept, what is made again, and what a kill leaves."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from pixeldance.film.receipt import model_of
 from pixeldance.film.render import film_frames, missing, render_calls
 from pixeldance.film.store import Store
 from pixeldance.film.story import read_story
+from pixeldance.film.workers import makespan
 from pixeldance.generate import Sampling
 from pixeldance.instruction import Instruction
 from pixeldance.pipeline import load
@@ -44,6 +46,7 @@ shots:
     join: cut
 """
 Kept = dict[str, tuple[float, dict[str, bytes]]]
+PAIR = ("one", "two")
 
 
 @pytest.fixture
@@ -152,6 +155,55 @@ def test_any_order_gives_the_same_bytes(story: Path, tiny_model: Path):
     assert films[0] == films[1]
 
 
+def test_several_processes_make_the_same_bytes_and_a_film_is_verified_by_making_it_again(
+    story: Path, tiny_model: Path, run: Run
+):
+    ask = ["film", story, "--model", tiny_model]
+    assert run(*ask, "-o", "one.mkv")[0] == 0
+    with program(*ask, "-o", "two.mkv", "--workers", 2) as made:
+        assert "8 of 8 clips to make" in made.communicate()[0]
+    stored = [
+        {name: files["latents.safetensors"] for name, (_, files) in kept(Path(f"{n}.shots")).items()} for n in PAIR
+    ]
+    assert stored[0] == stored[1]
+    assert Path("one.mkv").read_bytes() == Path("two.mkv").read_bytes()
+    for each in ("a.png", "b.png", "story.yaml"):
+        Path(each).unlink()  # the receipt is complete
+    code, out, err = run("verify", "two.json")
+    assert (code, err) == (0, "")
+    assert "two.mkv decodes to the same frames" in out
+
+    record = json.loads(Path("two.json").read_text())
+    for field, value, says in (
+        ("shown", record["shown"][1:], "the clips that it names are not those of its story"),
+        ("pictures", [], "got the picture 'a.png'; these came with the story: none"),
+    ):
+        Path("two.json").write_text(json.dumps(record | {field: value}))
+        code, out, err = run("verify", "two.json")
+        assert code in (1, 2)
+        assert says in out + err
+
+
+def test_a_worker_that_cannot_render_ends_in_a_message(story: Path, tiny_model: Path, run: Run):
+    folder = shutil.copytree(tiny_model, Path("broken"))
+    ask = ["film", story, "--model", folder, "-o", "film.mkv", "--workers", 2]
+    with program(*ask) as made:
+        while not Path("film.shots").is_dir():
+            assert made.poll() is None, made.communicate()
+            time.sleep(0.01)
+        (folder / "net.safetensors").write_bytes(b"")  # before the workers load it
+        _, err = made.communicate()
+    assert (made.returncode, "net.safetensors" in err, "Traceback" in err) == (2, True, False)
+
+
+def test_the_time_of_several_processes_is_that_of_the_longest_way(story: Path, tiny_model: Path):
+    plan = plan_film(read_story(story), load(tiny_model).system, model_of(tiny_model, []))
+    each = dict.fromkeys(plan.calls, 1.0)
+    assert makespan(plan, each, 1) == len(each) == 8
+    assert makespan(plan, each, 99) == max(_depth(plan.calls, name) for name in plan.calls) == 4
+    assert makespan(plan, {}, 2) == 0
+
+
 def _depth(calls: dict, name: str) -> int:
     return 1 + max((_depth(calls, need) for need in calls[name].needs()), default=0)
 
@@ -241,7 +293,7 @@ def test_words_that_the_model_does_not_know_are_told(here: Path, tiny_model: Pat
         (["a.png.yaml"], "a.png.yaml: 'utf-8' codec"),
         (["story.yaml", "-o", "x.txt"], "choose .mp4"),
         (["story.yaml", "-o", "none/x.mp4"], "the folder none does not exist"),
-        (["story.yaml", "--model", "none"], "got no config.json"),
+        (["story.yaml", "--model", "none"], "none: no such folder"),
         (["story.yaml", "--lora", "none"], "none/adapter_config.json: got no such file"),
         (["a star; cut to:"], "the prompt, shot 2"),
     ],

@@ -21,6 +21,7 @@ Floats = NDArray[np.float32]
 SATURATED = round(0.38 * 255)
 EDGE = 3 / 64  # of the shorter side: how far from its patch an object may still have pale edges
 FAINT = 0.1  # covers smaller than this are texture or noise
+PART = 0.2  # of a patch: fewer pixels of another hue are its edge
 SPECK = 5 / 64**2  # of a picture (shorter side squared): smaller patches are noise
 
 
@@ -61,9 +62,9 @@ def dilate(mask: Bools, steps: int = 1) -> Bools:
     return mask
 
 
-def find(video: Video, ground: Floats) -> list[list[Blob]]:
+def find(video: Video, ground: Floats, *, by_hue: bool = False) -> list[list[Blob]]:
     """The blobs of each frame of `video` (f, h, w, 3), the largest first; `ground` (f, 3) is the
-    background's mean colour in each frame."""
+    background's mean colour in each frame. by_hue: a patch of several colours is as many blobs."""
     frames, height, width, _ = video.shape
     mask = saturation(video) > SATURATED
     found: list[list[Blob]] = [[] for _ in range(frames)]
@@ -74,10 +75,11 @@ def find(video: Video, ground: Floats) -> list[list[Blob]]:
     label = components(part_of)[part_of]
     _, which, count = np.unique(label, return_inverse=True, return_counts=True)
     order = np.argsort(which, kind="stable")
-    for part in np.split(order, np.cumsum(count)[:-1]):
-        if len(part) >= SPECK * min(height, width) ** 2:
-            i = int(frame[part[0]])
-            found[i].append(_blob(video[i], ground[i], mask[i], y[part], x[part]))
+    for patch in np.split(order, np.cumsum(count)[:-1]):
+        i = int(frame[patch[0]])
+        for part in _by_hue(video[i, y[patch], x[patch]], patch) if by_hue else (patch,):
+            if len(part) >= SPECK * min(height, width) ** 2:
+                found[i].append(_blob(video[i], ground[i], mask[i], y[part], x[part]))
     return [sorted(blobs, key=lambda b: -b.area) for blobs in found]
 
 
@@ -105,6 +107,17 @@ def colour_name(rgb: Floats) -> str:
     """The palette colour of nearest hue: hue survives mixing with grey, as at edges and in fades."""
     hue = _hue(rgb)
     return min(_HUES, key=lambda name: abs((hue - _HUES[name] + 180) % 360 - 180))
+
+
+def _by_hue(pixels: NDArray[np.uint8], patch: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """A patch parted by the colours that a fifth or more of its `pixels` (n, 3) have: edges alone are no colour."""
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), -1, 0)
+    hues = np.degrees(np.arctan2(3**0.5 * (green - blue), 2 * red - green - blue))
+    away = np.abs((hues[:, None] - np.array(list(_HUES.values())) + 180) % 360 - 180)
+    count = np.bincount(away.argmin(1), minlength=len(_HUES))
+    kept = np.flatnonzero(count >= PART * len(patch))
+    nearest = kept[away[:, kept].argmin(1)]
+    return [patch[nearest == each] for each in kept]
 
 
 def _hue(rgb: tuple[int, ...] | Floats) -> float:

@@ -1,6 +1,7 @@
 """Scenes in plain English: many phrasings of every fact, some facts left unsaid."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -17,22 +18,26 @@ from pixeldance.data.toybox.phrases import (
     GO,
     GROUND,
     HOW,
+    MORE_CAMERA,
     MOTION,
+    PLACED,
     SHAPE,
     SHOW,
     SIMPLE,
     SIZE,
+    STYLE,
     TELL,
     TEXTURE,
+    TOGETHER,
     TURN,
     VAGUE,
     WAY,
     WITH,
 )
-from pixeldance.data.toybox.scene import pick
-from pixeldance.data.toybox.world import DIRECTIONS, ORBITS, Scene, Toy
+from pixeldance.data.toybox.world import DIRECTIONS, ORBITS, Scene, Toy, pick
 
 Rng = np.random.Generator
+CAMERAS = {**CAMERA, **MORE_CAMERA}
 
 # How often a fact is said at all. Shape, colour and motion nearly always are.
 SAID = {"size": 0.5, "speed": 0.75, "normal": 0.4, "turn": 0.7, "place": 0.8, "texture": 0.7, "still": 0.15}
@@ -50,12 +55,16 @@ def caption(scene: Scene, rng: Rng, *, frames: int = 16) -> str:
         return _clean(_say(rng, CUT).format(one=one, two=two))
     told = _told(scene, rng, TELL)
     if scene.camera != "still" or rng.random() < SAID["still"]:
-        told = _say(rng, FILMED).format(told=told, camera=_say(rng, CAMERA[scene.camera]))
+        told = _say(rng, FILMED).format(told=told, camera=_say(rng, CAMERAS[scene.camera]))
+    if scene.style != "flat":
+        told = f"{told}, {_say(rng, STYLE[scene.style])}"
     return _clean(told)
 
 
 def vague_caption(scene: Scene) -> str:
     """A caption that names the objects of the first shot but not how they move: "a red star moves"."""
+    if scene.together is not None:
+        return _clean(" and ".join(f"a {toy.colour} {toy.shape}" for toy in scene.toys) + " move")
     parts = (f"a {toy.colour} {toy.shape} {_form(VAGUE[_kind(toy.motion)][0], doing=False)}" for toy in scene.toys)
     return _clean(" and ".join(parts))
 
@@ -72,6 +81,7 @@ def describe(
     background: str | None = None,
     texture: str | None = None,
     camera: str | None = None,
+    style: str | None = None,
 ) -> str:
     """The plainest caption of these facts, all named as in world.py; None leaves a fact unsaid.
 
@@ -95,15 +105,22 @@ def describe(
         place = f"on a {_first(TEXTURE, texture)} {_first(BACKGROUND, background)} background"
     thing = f"a {_first(SIZE, size)} {_first(COLOUR, colour)} {_first(SHAPE, shape)}"
     told = f"{thing} {does} {place}"
-    return _clean(told if camera is None else f"{told}, {_first(CAMERA, camera)}")
+    told = told if camera is None else f"{told}, {_first(CAMERAS, camera)}"
+    return _clean(told if style is None else f"{told}, {_first(STYLE, style)}")
 
 
 def describe_scene(scene: Scene) -> str:
-    """The plainest caption of everything in a scene of one object and no cut; raises ValueError else."""
+    """The plainest caption of everything in a scene of one object and no cut, or of two that do something together;
+    raises ValueError else."""
+    if scene.together is not None:
+        one, two = (f"a {_first(SIZE, t.size)} {_first(COLOUR, t.colour)} {_first(SHAPE, t.shape)}" for t in scene.toys)
+        says = _form(_first(TOGETHER, scene.together), doing=False).format(one=one, two=two)
+        place = f"on a {_first(TEXTURE, scene.texture)} {_first(BACKGROUND, scene.background)} background"
+        return _clean(f"{says} {place}" if scene.style == "flat" else f"{says} {place}, {_first(STYLE, scene.style)}")
     if len(scene.toys) != 1 or scene.after is not None:
         raise ValueError(
             f"got {len(scene.toys)} objects, {'a' if scene.after else 'no'} cut; "
-            "wanted one object and no cut; use caption(scene, rng)"
+            "wanted one object and no cut, or two that do something together; use caption(scene, rng)"
         )
     toy = scene.toys[0]
     return describe(
@@ -117,6 +134,7 @@ def describe_scene(scene: Scene) -> str:
         background=scene.background,
         texture=scene.texture,
         camera=None if scene.camera == "still" else scene.camera,
+        style=None if scene.style == "flat" else scene.style,
     )
 
 
@@ -127,6 +145,10 @@ def _told(scene: Scene, rng: Rng, templates: tuple[str, ...]) -> str:
         toy = scene.toys[0]
         does, doing = _motion(toy, rng)
         return pick(rng, templates).format(subject=_subject(toy, rng), does=does, doing=doing, place=place)
+    if scene.together is not None:
+        one, two = (_subject(toy, rng) for toy in scene.toys)
+        says = _form(_say(rng, TOGETHER[scene.together]), doing=False).format(one=one, two=two)
+        return pick(rng, PLACED).format(says=says, place=place)
     one, two = (f"{_subject(toy, rng)} {_motion(toy, rng)[0]}" for toy in scene.toys)
     return _say(rng, BOTH).format(one=one, two=two, place=place)
 
@@ -182,7 +204,7 @@ def _say(rng: Rng, phrases: tuple[str, ...]) -> str:
     return phrases[0] if len(phrases) == 1 or rng.random() < PLAINEST else pick(rng, phrases)
 
 
-def _first(table: dict[str, tuple[str, ...]], name: str | None) -> str:
+def _first(table: Mapping[str, tuple[str, ...]], name: str | None) -> str:
     """The plainest phrase for `name`, or nothing for None."""
     if name is None:
         return ""

@@ -93,6 +93,19 @@ def track(video: Video, seen: Bools, texture: str) -> Track:
     if texture in ("plain", "stripes") or frames < 2:
         return still
     unit = min(height, width)
+    where, zoom = np.zeros((frames, 2)), np.ones(frames)
+    for i, (dx, dy, grows) in enumerate(steps_of(video, seen)):
+        where[i + 1] = where[i] * (1 + grows) + (dx / unit, dy / unit)
+        zoom[i + 1] = zoom[i] * (1 + grows)
+    camera = camera_of(where[-1], float(zoom[-1]), share(frames))
+    return still if camera == "still" else Track(camera=camera, x=where[:, 0], y=where[:, 1], zoom=zoom)
+
+
+def steps_of(video: Video, seen: Bools, *, turns: bool = False) -> NDArray[np.float64]:
+    """From each frame to the next, how the ground moves (x, y, pixels), grows (share), and, if `turns`, turns (radians
+    clockwise), (f - 1, 3 or 4)."""
+    frames, height, width = seen.shape
+    unit = min(height, width)
     grey = _brightness(video)
     if unit >= 48:  # on smaller pictures the textures are too fine to be smoothed
         grey = _smooth(grey)
@@ -103,21 +116,16 @@ def track(video: Video, seen: Bools, texture: str) -> Track:
     weight = (seen[1:] & seen[:-1]).astype(np.float32)
     weight[:, [0, 1, -2, -1]] = 0
     weight[:, :, [0, 1, -2, -1]] = 0
-    slopes = np.stack([right, down, right * x + down * y], 1) * weight[:, None]
-    slopes = slopes.reshape(frames - 1, 3, -1)
+    moves = [right, down, right * x + down * y, *([down * x - right * y] if turns else [])]
+    slopes = np.stack(moves, 1) * weight[:, None]
+    slopes = slopes.reshape(frames - 1, len(moves), -1)
     change = (np.diff(grey, axis=0) * weight).reshape(frames - 1, -1)
     square = np.einsum("fin,fjn->fij", slopes, slopes).astype(np.float64)
     inverse = np.linalg.pinv(square, rcond=1e-4, hermitian=True)
-    steps = -np.einsum("fij,fj->fi", inverse, np.einsum("fin,fn->fi", slopes, change))
-    where, zoom = np.zeros((frames, 2)), np.ones(frames)
-    for i, (dx, dy, grows) in enumerate(steps):
-        where[i + 1] = where[i] * (1 + grows) + (dx / unit, dy / unit)
-        zoom[i + 1] = zoom[i] * (1 + grows)
-    camera = _camera_name(where[-1], float(zoom[-1]), share(frames))
-    return still if camera == "still" else Track(camera=camera, x=where[:, 0], y=where[:, 1], zoom=zoom)
+    return np.asarray(-np.einsum("fij,fj->fi", inverse, np.einsum("fin,fn->fi", slopes, change)))
 
 
-def _camera_name(where: Array, zoom: float, way: float) -> str:
+def camera_of(where: Array, zoom: float, way: float) -> str:
     """Name the camera's move from where the origin and the zoom end up; `way` as motion.share gives it."""
     zoomed = log(max(zoom, 1e-3)) / log(1 + (ZOOM - 1) * way)
     panned = -where / (PAN * way)

@@ -96,14 +96,15 @@ def _whole_toy(found: list[list[Blob]], toy: Toy, truth: Scene, unit: int) -> li
         return [False] * frames
     start = seen[0] if toy.motion == "appear" else 0
     stop = seen[-1] + 1 if toy.motion == "disappear" else frames
-    return [bool(found[i]) and _is_whole(found[i], toy, float(radius[i])) for i in range(start, stop)]
+    upright = toy.motion != "spin" and truth.camera != "rotate"
+    return [bool(found[i]) and _is_whole(found[i], toy, float(radius[i]), upright) for i in range(start, stop)]
 
 
-def _is_whole(blobs: list[Blob], toy: Toy, radius: float) -> bool:
+def _is_whole(blobs: list[Blob], toy: Toy, radius: float, upright: bool) -> bool:
     fades = toy.motion in ("appear", "disappear")
     areas = [blob.area * (1.0 if fades else blob.opacity) for blob in blobs]
     true = unit_area(toy.shape) * radius**2
     if areas[0] < (1 - AREA) * true or sum(areas) > (1 + AREA) * true:
         return False
-    fits = overlaps(blobs[0], toy.shape, radius=radius, upright=toy.motion != "spin")
+    fits = overlaps(blobs[0], toy.shape, radius=radius, upright=upright)
     return bool(fits.max() >= OVERLAP)

@@ -11,7 +11,7 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
-from pixeldance.data.toybox.world import CAMERAS, DIRECTIONS, ORBITS, Scene, Toy
+from pixeldance.data.toybox.world import CAMERAS, DIRECTIONS, ORBITS, ROLL, ROUND_TRIP, ZOOM, Scene, Toy
 
 Array = NDArray[np.float64]
 
@@ -47,11 +47,19 @@ def poses(toy: Toy, frames: int) -> Poses:
         dx, dy = DIRECTIONS[motion]
         x, y = dx * toy.travel * way * u, dy * toy.travel * way * u
     elif motion in ORBITS:
-        turned = toy.angle + ORBITS[motion] * SWEEP * way * u
-        x = toy.travel * (np.cos(turned) - np.cos(toy.angle))
-        y = toy.travel * (np.sin(turned) - np.sin(toy.angle))
+        gone = toy.angle + ORBITS[motion] * SWEEP * way * u
+        x = toy.travel * (np.cos(gone) - np.cos(toy.angle))
+        y = toy.travel * (np.sin(gone) - np.sin(toy.angle))
     elif motion == "bounce":
         y = -toy.travel * way * np.abs(np.sin(HOPS * pi * u))
+    elif motion in ("approach", "follow", "lead"):
+        x, y = toy.to[0] * way * u, toy.to[1] * way * u
+    elif motion == "collide":
+        met = way * (1 - np.abs(1 - 2 * u))
+        x, y = toy.to[0] * met, toy.to[1] * met
+    elif motion == "swap":
+        x, y = turned(toy.to[0], toy.to[1], pi * way * u * toy.turn)  # around the middle of the way
+        x, y = (toy.to[0] - x) / 2, (toy.to[1] - y) / 2
     elif motion == "grow":
         scale = 1 + (GROWN - 1) * u * min(1.0, 3 * way)
     elif motion == "shrink":
@@ -70,8 +78,26 @@ def poses(toy: Toy, frames: int) -> Poses:
 def lens(scene: Scene, frames: int) -> tuple[Array, Array, Array]:
     """The camera's x, y and zoom, each (f,). A point p of the world is seen at (p - (x, y)) * zoom."""
     u = clock(frames) * share(frames)
-    x, y, zoom = CAMERAS[scene.camera]
+    if scene.camera == "follow":
+        pose = poses(scene.toys[0], frames)
+        return pose.x - pose.x[0], pose.y - pose.y[0], np.ones(frames)
+    if scene.camera == "circle":
+        return ROUND_TRIP * np.sin(2 * pi * u), ROUND_TRIP * (1 - np.cos(2 * pi * u)), np.ones(frames)
+    if scene.camera == "close-up":
+        return np.zeros(frames), np.zeros(frames), np.full(frames, ZOOM)
+    x, y, zoom = CAMERAS.get(scene.camera, CAMERAS["still"])
     return x * u, y * u, 1 + (zoom - 1) * u
+
+
+def roll(scene: Scene, frames: int) -> Array:
+    """How far the camera is turned, (f,), radians clockwise. What it sees is turned the other way, about its axis."""
+    return ROLL * clock(frames) * share(frames) * (scene.camera == "rotate")
+
+
+def turned(x: Array | float, y: Array | float, angle: Array | float) -> tuple[Array, Array]:
+    """The points (x, y), y down, turned about the origin by `angle`, radians clockwise; arrays that broadcast."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.asarray(x * cos - y * sin), np.asarray(x * sin + y * cos)
 
 
 def cut_frame(scene: Scene, frames: int) -> int | None:

@@ -188,6 +188,13 @@ CAMERA = {
     "zoom out": ("the camera zooms out", "zoom out", "the camera moves back", "zooming out"),
 }
 
+MORE_CAMERA = {
+    "rotate": ("the camera rotates", "the camera turns", "rotating camera", "the camera rolls"),
+    "follow": ("the camera follows", "tracking shot", "the camera moves along"),
+    "circle": ("the camera circles around", "circling camera"),
+    "close-up": ("close-up", "seen from close up", "a close shot"),
+}
+
 # {subject} a thing with its article, {does} and {doing} its motion, {place} the background.
 SIMPLE = ("{subject} {does} {place}", "{subject} is {doing} {place}", "{subject} {doing} {place}")
 TELL = (
@@ -215,6 +222,40 @@ BOTH = (
     "{one} while {two} {place}",
     "{one} as {two} {place}",
 )
+# What two objects do together, {one} the first of world.PAIRS and {two} the second.
+TOGETHER = {
+    "approach": (
+        "{one} approaches {two}",
+        "{one} moves towards {two}",
+        "{one} comes close to {two}",
+        "{one} goes to {two}",
+    ),
+    "collide": (
+        "{one} and {two} collide",
+        "{one} bumps into {two} and both go back",
+        "{one} and {two} hit each other",
+        "{one} collides with {two}",
+    ),
+    "follow": (
+        "{one} follows {two}",
+        "{one} chases {two}",
+        "{one} moves behind {two}",
+        "{two} moves in front of {one}, which follows",
+    ),
+    "swap": (
+        "{one} and {two} swap places",
+        "{one} swaps places with {two}",
+        "{one} and {two} change places",
+        "{one} and {two} trade places",
+    ),
+}
+# How things are drawn; of the usual way nothing is said.
+STYLE = {
+    "outline": ("in outline", "drawn in outline", "as a line drawing"),
+    "ink": ("in ink", "drawn in ink", "inked"),
+    "pixel": ("in pixel art", "as pixel art", "pixelated"),
+}
+PLACED = ("{says} {place}", "{says} {place}", "{place}, {says}")
 CUT = (
     "{one}, cut to {two}",
     "{one}. then {two}",
@@ -238,6 +279,13 @@ _ALL = (
     *(SHAPE, COLOUR, SIZE, BACKGROUND, TEXTURE, WITH, GROUND, BEFORE, GO, WAY, ALSO, HOW, MOTION, TURN),
     *(VAGUE, CAMERA, TELL, SHOW, BOTH, CUT, FILMED, ARTICLES),
 )
-VOCABULARY: tuple[str, ...] = tuple(
-    sorted({word for phrase in _phrases(_ALL) for word in words(SLOT.sub(" ", phrase))})
-)
+
+
+def _words(table: object) -> set[str]:
+    return {word for phrase in _phrases(table) for word in words(SLOT.sub(" ", phrase))}
+
+
+VOCABULARY: tuple[str, ...] = tuple(sorted(_words(_ALL)))
+"""Of the worlds in which nothing is asked for that is off by default, as it was when the first models learned it."""
+MORE_WORDS: tuple[str, ...] = tuple(sorted(_words((TOGETHER, STYLE, MORE_CAMERA)) - set(VOCABULARY)))
+"""What captions of all that a world can ask for say besides."""

@@ -12,7 +12,7 @@ from math import ceil, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from pixeldance.data.toybox.motion import Array, cut_frame, lens, poses
+from pixeldance.data.toybox.motion import Array, cut_frame, lens, poses, roll, turned
 from pixeldance.data.toybox.world import BACKGROUNDS, COLOURS, PX, Scene, Toy
 
 Floats = NDArray[np.float32]
@@ -22,6 +22,8 @@ Wave = Callable[[Floats, Floats, int], Floats]
 PERIOD = 8 * PX  # of every texture
 CONTRAST = 12.0  # a texture adds and takes this much of 255, in all channels alike: it has no colour
 LARGEST, SMALLEST = 256, 32
+LINES = {"outline": 1.3 * PX, "ink": 1.3 * PX}  # how wide the lines of these styles are
+INKS = (16, 244)
 
 
 def render(
@@ -44,12 +46,25 @@ def render(
     return video, focus
 
 
-def coverage(shape: str, x: Floats, y: Floats, radius: Floats) -> Floats:
+def coverage(shape: str, x: Floats, y: Floats, radius: Floats, *, inset: float = 0.0) -> Floats:
     """How much of each pixel `shape` covers, 0 to 1. `x`, `y` are distances of pixels from its centre
-    and `radius` its size, all in pixels and of shapes that broadcast together."""
+    and `radius` its size, all in pixels and of shapes that broadcast together. `inset`: only what is so
+    far inside its outline."""
     distance = SDFS[shape](x / radius, y / radius) * radius
+    if inset:
+        distance = distance + np.float32(inset)
     covered: Floats = np.clip(np.float32(0.5) - distance, 0, 1)
     return covered
+
+
+def block(unit: int) -> int:
+    """The side of the blocks of the style "pixel", in pixels; unit: the picture's shorter side."""
+    return max(1, round(unit / 32))
+
+
+def ink(background: str) -> int:
+    """The level of the line of the style "ink": dark on a light background and light on a dark one."""
+    return INKS[sum(BACKGROUNDS[background]) < 3 * 110]
 
 
 def _refuse(size: tuple[int, int], frames: int) -> None:
@@ -65,15 +80,18 @@ def _shot(scene: Scene, video: NDArray[np.uint8], focus: NDArray[np.bool_]) -> N
     """Draw one shot into `video` and `focus`."""
     camera = lens(scene, len(video))
     if scene.camera == "still":
-        video[:] = _ground(scene, video.shape[1:3], (camera[0][:1], camera[1][:1], camera[2][:1]))
+        video[:] = _ground(scene, video.shape[1:3], (camera[0][:1], camera[1][:1], camera[2][:1]), None)
     else:
-        video[:] = _ground(scene, video.shape[1:3], camera)
+        turn = roll(scene, len(video)) if scene.camera == "rotate" else None
+        video[:] = _ground(scene, video.shape[1:3], camera, turn)
     for toy in scene.toys:
-        _draw(toy, camera, video, focus)
+        _draw(toy, scene, camera, video, focus)
 
 
-def _ground(scene: Scene, size: tuple[int, ...], camera: tuple[Array, Array, Array]) -> NDArray[np.uint8]:
-    """The background, (f, h, w, 3)."""
+def _ground(
+    scene: Scene, size: tuple[int, ...], camera: tuple[Array, Array, Array], rolled: Array | None
+) -> NDArray[np.uint8]:
+    """The background, (f, h, w, 3); rolled: how far the camera is turned, where it turns."""
     colour = np.array(BACKGROUNDS[scene.background], np.float32) + np.float32(0.5)
     if scene.texture == "plain":
         return colour.astype(np.uint8)[None, None, None]
@@ -83,9 +101,11 @@ def _ground(scene: Scene, size: tuple[int, ...], camera: tuple[Array, Array, Arr
     shift_x, shift_y, zoom = camera
     x = (np.arange(width) + 0.5 - width / 2) / unit / zoom[:, None] + shift_x[:, None] + scene.phase[0]
     y = (np.arange(height) + 0.5 - height / 2) / unit / zoom[:, None] + shift_y[:, None] + scene.phase[1]
-    across = (turn * x).astype(np.float32)[:, None, :]  # (f, 1, w)
-    downward = (turn * y).astype(np.float32)[:, :, None]  # (f, h, 1)
-    wave = WAVES[scene.texture](across, downward, scene.slant)
+    across, downward = x[:, None, :], y[:, :, None]  # (f, 1, w), (f, h, 1)
+    if rolled is not None:
+        across, downward = turned(across, downward, rolled[:, None, None])
+    angles = [(turn * each).astype(np.float32) for each in (across, downward)]
+    wave = WAVES[scene.texture](angles[0], angles[1], scene.slant)
     level = np.clip(wave, -1, 1) * np.float32(CONTRAST)
     return (colour + level[..., None]).astype(np.uint8)
 
@@ -107,8 +127,10 @@ def _dots(x: Floats, y: Floats, slant: int) -> Floats:
 WAVES: dict[str, Wave] = {"stripes": _stripes, "checks": _checks, "dots": _dots}
 
 
-def _draw(toy: Toy, camera: tuple[Array, Array, Array], video: NDArray[np.uint8], focus: NDArray[np.bool_]) -> None:
-    """Draw one object over `video` (f, h, w, 3) and mark it in `focus`."""
+def _draw(
+    toy: Toy, scene: Scene, camera: tuple[Array, Array, Array], video: NDArray[np.uint8], focus: NDArray[np.bool_]
+) -> None:
+    """Draw one object of a scene over `video` (f, h, w, 3) and mark it in `focus`, all that is within its outline."""
     frames, height, width, _ = video.shape
     unit = min(height, width)
     pose = poses(toy, frames)
@@ -116,19 +138,30 @@ def _draw(toy: Toy, camera: tuple[Array, Array, Array], video: NDArray[np.uint8]
     radius = unit * toy.radius * pose.scale * zoom  # px, (f,)
     x = width / 2 + unit * (pose.x - shift_x) * zoom
     y = height / 2 + unit * (pose.y - shift_y) * zoom
+    angle = pose.angle
+    if scene.camera == "rotate":
+        angle = angle - roll(scene, frames)
+        x, y = turned(x - width / 2, y - height / 2, -roll(scene, frames))
+        x, y = x + width / 2, y + height / 2
     side = min(2 * ceil(radius.max()) + 2, height, width)
     left = np.clip(np.rint(x - side / 2), 0, width - side).astype(np.int64)
     top = np.clip(np.rint(y - side / 2), 0, height - side).astype(np.int64)
 
-    grid = np.arange(side) + 0.5
-    dx = (left[:, None] + grid - x[:, None]).astype(np.float32)[:, None, :]  # (f, 1, side)
-    dy = (top[:, None] + grid - y[:, None]).astype(np.float32)[:, :, None]  # (f, side, 1)
-    if toy.motion == "spin":
-        cos = np.cos(pose.angle).astype(np.float32)[:, None, None]
-        sin = np.sin(pose.angle).astype(np.float32)[:, None, None]
+    across, down = (start[:, None] + np.arange(side) + 0.5 for start in (left, top))
+    if scene.style == "pixel":
+        across, down = (block(unit) * (np.floor(each / block(unit)) + 0.5) for each in (across, down))
+    dx = (across - x[:, None]).astype(np.float32)[:, None, :]  # (f, 1, side)
+    dy = (down - y[:, None]).astype(np.float32)[:, :, None]  # (f, side, 1)
+    if toy.motion == "spin" or scene.camera == "rotate":
+        cos = np.cos(angle).astype(np.float32)[:, None, None]
+        sin = np.sin(angle).astype(np.float32)[:, None, None]
         dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
-    cover = coverage(toy.shape, dx, dy, radius.astype(np.float32)[:, None, None])
-    inside = cover * pose.opacity.astype(np.float32)[:, None, None]
+    size = radius.astype(np.float32)[:, None, None]
+    cover = coverage(toy.shape, dx, dy, size)
+    if scene.style == "pixel":
+        cover = (cover > 0.5).astype(np.float32)
+    opacity = pose.opacity.astype(np.float32)[:, None, None]
+    inside = cover * opacity
 
     colours = np.array([COLOURS[toy.colour], COLOURS[toy.turns or toy.colour]], np.float32)
     paint = colours[pose.changed.astype(np.int64)][:, None, None, :]
@@ -137,7 +170,13 @@ def _draw(toy: Toy, camera: tuple[Array, Array, Array], video: NDArray[np.uint8]
         for i, (t, s) in enumerate(zip(top.tolist(), left.tolist(), strict=True))
     ]
     ground = np.stack([video[box] for box in boxes]).astype(np.float32)
-    mixed = ground + inside[..., None] * (paint - ground)
+    line = np.zeros_like(inside)
+    if scene.style in LINES:
+        line = (cover - coverage(toy.shape, dx, dy, size, inset=LINES[scene.style] * unit)) * opacity
+    filled = line if scene.style == "outline" else inside
+    mixed = ground + filled[..., None] * (paint - ground)
+    if scene.style == "ink":
+        mixed += line[..., None] * (np.float32(ink(scene.background)) - mixed)
     mixed += np.float32(0.5)
     pixels = mixed.astype(np.uint8)
     marked = inside > 0.5

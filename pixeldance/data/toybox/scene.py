@@ -1,14 +1,15 @@
 """Draw a scene from a seed: the same seed and world give the same scene in any process."""
 
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 
 from pixeldance.data.toybox.motion import GROWN, poses
+from pixeldance.data.toybox.pairs import pair
 from pixeldance.data.toybox.world import (
     CAMERAS,
     DIRECTIONS,
+    MORE_CAMERAS,
     ORBITS,
     PAN,
     PX,
@@ -18,6 +19,7 @@ from pixeldance.data.toybox.world import (
     Scene,
     Toy,
     World,
+    pick,
     triples,
 )
 
@@ -27,11 +29,10 @@ HOP = 4.6 * PX  # height: 2 hops in 15 steps are at most 1.93 px a frame
 CALM = 0.6  # with a moving camera, orbits and hops are this much smaller: both motions add up
 SHORT = ("bounce", *ORBITS)  # motions that the short shots around a cut leave no time for
 
-T = TypeVar("T")
-
 # Centre and half sides (x, y, half x, half y) of the part of the picture that an object stays in.
 Cell = tuple[float, float, float, float]
 WHOLE: Cell = (0.0, 0.0, 0.5, 0.5)
+INNER: Cell = (0.0, 0.0, 0.36, 0.36)  # seen whole when the picture is turned, comes nearer or goes around
 HALVES: tuple[tuple[Cell, Cell], ...] = (
     ((-0.25, 0.0, 0.25, 0.5), (0.25, 0.0, 0.25, 0.5)),
     ((0.0, -0.25, 0.5, 0.25), (0.0, 0.25, 0.5, 0.25)),
@@ -52,18 +53,17 @@ def scene(seed: int, world: World) -> Scene:
         return _setting(rng, world, toys)
     if kind < world.two + world.moving_camera:
         camera = pick(rng, world.cameras)
-        toy = _toy(rng, world, WHOLE, camera=camera)
+        ways = tuple(motion for motion in world.motions if motion not in DIRECTIONS) if camera == "follow" else ()
+        toy = _toy(rng, world, INNER if camera in MORE_CAMERAS else WHOLE, camera=camera, without=ways)
         return _setting(rng, world, (toy,), camera=camera)
     if kind < world.two + world.moving_camera + world.cut:
         before = _setting(rng, world, (_toy(rng, world, WHOLE, without=SHORT),))
         after = _setting(rng, world, (_toy(rng, world, WHOLE, without=SHORT),), other=before.background)
         return replace(before, cut=int(rng.integers(6, 11)) / 16, after=after)
+    if kind < world.two + world.moving_camera + world.cut + world.pair:
+        name, toys = pair(rng, world)
+        return replace(_setting(rng, world, toys), together=name)
     return _setting(rng, world, (_toy(rng, world, WHOLE),))
-
-
-def pick(rng: np.random.Generator, items: tuple[T, ...]) -> T:
-    """One of `items`, each as likely. (Generator.choice takes ten times as long.)"""
-    return items[int(rng.random() * len(items))]
 
 
 def _setting(
@@ -82,7 +82,7 @@ def _setting(
     textures = world.textures
     if camera != "still":
         textures = tuple(t for t in textures if t in ("checks", "dots")) or textures
-    return Scene(
+    shown = Scene(
         toys=toys,
         background=pick(rng, tuple(b for b in world.backgrounds if b != other)),
         texture=pick(rng, textures),
@@ -90,6 +90,8 @@ def _setting(
         phase=(float(rng.random()), float(rng.random())),
         camera=camera,
     )
+    # One style takes no number from rng, so that worlds without others stay as they are.
+    return replace(shown, style=pick(rng, world.styles) if len(world.styles) > 1 else world.styles[0])
 
 
 def _toy(
@@ -168,7 +170,7 @@ def _reach(half: float, size: str) -> float:
 
 def _room(half: float, size: str, camera: str) -> float:
     """How far an object can go from the worst start and still be seen whole through the camera."""
-    x, y, zoom = CAMERAS[camera]
+    x, y, zoom = CAMERAS.get(camera, CAMERAS["still"])
     seen = (half - MARGIN) / max(zoom, 1.0) - max(abs(x), abs(y))
     return seen - (half - MARGIN - _reach(half, size))
 

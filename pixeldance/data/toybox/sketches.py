@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pixeldance.data.clip import Clip
 from pixeldance.data.order import ENDLESS
 from pixeldance.data.toybox.clips import clip_and_scene
-from pixeldance.data.toybox.motion import cut_frame, lens, poses
+from pixeldance.data.toybox.motion import cut_frame, lens, poses, roll, turned
 from pixeldance.data.toybox.render import coverage
 from pixeldance.data.toybox.world import SHAPES, WORLD, Scene, World
 
@@ -113,6 +113,10 @@ def placed(scene: Scene, size: tuple[int, int], frames: int) -> list[Placed]:
         x = float(width / 2 + min(size) * (pose.x[-1] - shift_x) * zoom)
         y = float(height / 2 + min(size) * (pose.y[-1] - shift_y) * zoom)
         angle = float(pose.angle[-1])
+        if shot.camera == "rotate":
+            axis = roll(shot, length)[-1]
+            right, below = turned(x - width / 2, y - height / 2, -axis)
+            x, y, angle = width / 2 + float(right), height / 2 + float(below), float(angle - axis)
         dx, dy = (across - x).astype(np.float32), (down - y).astype(np.float32)
         turned_x, turned_y = (
             (dx * cos(angle) + dy * sin(angle)).astype(np.float32),
