@@ -130,6 +130,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         pickles = [f.name for f in folder.iterdir() if f.suffix in PICKLES] if folder.is_dir() else []
         if folder.suffix in PICKLES or pickles:
             raise ValueError(f"{folder}: got a pickle, which can run code when opened; wanted {FORM}")
+        if is_pipeline(folder):
+            raise ValueError(f"{folder}: got a pipeline of diffusers, which this cannot use; wanted {FORM}")
         raise ValueError(f"{folder}: got no config.json; wanted {FORM}")
     try:
         config = json.loads(file.read_text())
@@ -148,13 +150,29 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+SHA256 = re.compile(r"[0-9a-f]{64}")
 PICKLES = {".pt", ".pth", ".ckpt", ".bin", ".pkl"}
 FORM = "a folder with config.json and codec, text and net .safetensors, as `pixeldance train` writes it"
 
 
+def is_pipeline(folder: Path) -> bool:
+    """Whether a folder is a pipeline of diffusers, and no checkpoint of ours."""
+    return (folder / "model_index.json").is_file()
+
+
 def model_hash(folder: Path) -> str:
-    """SHA-256 of config.json, which holds the hashes of all weights."""
-    return file_sha256(folder / "config.json")
+    """SHA-256 of config.json, which holds the hashes of all weights; of a pipeline of diffusers, over the names and
+    hashes of all its settings and weights. A file of the hub's cache is named by its hash."""
+    if not is_pipeline(folder):
+        return file_sha256(folder / "config.json")
+    found = sorted(path for end in ("json", "safetensors", "txt", "model") for path in folder.rglob(f"*.{end}"))
+    lines = "".join(f"{_stored_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in found)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _stored_sha256(file: Path) -> str:
+    stored = file.resolve().name
+    return stored if file.is_symlink() and SHA256.fullmatch(stored) else file_sha256(file)
 
 
 def file_sha256(file: Path) -> str:

@@ -5,7 +5,7 @@ after it (arXiv 2311.10982, sec. 3.3).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -15,24 +15,30 @@ from torch import Generator, Tensor
 from pixeldance.codec import from_pixels
 from pixeldance.condition import condition, noised, picture_noise
 from pixeldance.diffusion.denoise import Cond, Denoise
-from pixeldance.diffusion.guide import Weight, guided, windows
+from pixeldance.diffusion.guide import Model, Weight, between, bound, mixed, windows
 from pixeldance.diffusion.invert import invert
 from pixeldance.diffusion.process import Process, grid, level, noise_share
-from pixeldance.diffusion.sample import Step, dpmpp_2m, sample
+from pixeldance.diffusion.reuse import reused
+from pixeldance.diffusion.sample import SOLVERS, Step, sample
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts, System
 
 OnStep = Callable[[int, Tensor], object]
+Around = Callable[[Step], Step]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to sample. steps and guidance: None takes the model's own.
+    """How to sample. steps, guidance, interval and solver: None takes the model's own.
 
+    interval: the noise levels, lowest and highest, at which text guidance works, measured by the noise angle as tau is
+    (arXiv 2404.07724); at all others its scale is 1, which takes one pass of the network instead of two. reuse: so many
+    steps, counted from the start of the grid, share the deep features of the first of them (`diffusion.reuse`).
     tau: for which part of the way from pure noise to the clean video the last frame is followed, 0 to 1, measured by
     the noise angle (2 / pi) atan2(sigma, alpha); the nearest point of the grid is taken, so that 8, 25 and 50 steps
     mean the same. tau_steps: the paper's count instead, in steps of the grid. late: it is followed in that part at the
-    end of the way instead, and not before; an early window is what PixelDance does.
+    end of the way instead, and not before; an early window is what PixelDance does. around: put around the solver, what
+    looks on (`serve.preview`) or goes on from a point (`diffusion.resume`).
     """
 
     steps: int | None = None
@@ -40,7 +46,10 @@ class Sampling:
     tau: float = 1.0
     tau_steps: int | None = None
     late: bool = False
-    solver: Step = field(default_factory=dpmpp_2m)
+    interval: tuple[float, float] | None = None
+    reuse: int = 1
+    solver: Step | None = None
+    around: Around | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and not 1 <= self.steps <= 1000:
@@ -53,13 +62,23 @@ class Sampling:
             raise ValueError(f"got tau = {self.tau} and tau_steps = {self.tau_steps}; give one of them")
         if self.tau_steps is not None and not 0 <= self.tau_steps <= (self.steps or 1000):
             raise ValueError(f"got tau_steps = {self.tau_steps}; wanted 0 to the number of steps, {self.steps or 1000}")
+        if self.interval is not None and not 0 <= self.interval[0] <= self.interval[1] <= 1:
+            raise ValueError(
+                f"got a guidance interval of {self.interval}; wanted two noise levels, 0 <= low <= high <= 1"
+            )
+        if self.reuse < 1:
+            raise ValueError(f"got reuse = {self.reuse}; wanted 1 (every step computed whole) or more")
 
     def of(self, system: System) -> "Sampling":
-        """The same, with a model's own steps and guidance where none are given."""
+        """The same, with a model's own steps, guidance, interval and solver where none are given."""
+        solver = SOLVERS[system.solver]() if self.solver is None else self.solver
         return replace(
             self,
+            solver=solver if self.around is None else self.around(solver),
+            around=None,
             steps=system.steps if self.steps is None else self.steps,
             guidance=system.guidance if self.guidance is None else self.guidance,
+            interval=system.interval if self.interval is None else self.interval,
         )
 
 
@@ -164,8 +183,11 @@ def _walk(
     system, shape = parts.system, _latent_shape(parts, instructions[0])
     assert sampling.steps is not None
     assert sampling.guidance is not None
-    scale: float = sampling.guidance
+    assert sampling.interval is not None
+    assert sampling.solver is not None
+    scale, interval = float(sampling.guidance), sampling.interval
     whole = grid(system.process, sampling.steps)
+    refreshed = {float(t) for t in whole[:: sampling.reuse]}
     if start is None:
         x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
         x = system.process.sigma(whole[0]) * system.noise(x, rngs)
@@ -192,14 +214,20 @@ def _walk(
         """Text guidance: the unconditional term keeps the pictures."""
         told = [system.told(each) for each in asked]
 
+        @cache  # what is kept from step to step is kept apart for each window and term
+        def model(start: int | None, text: bool) -> Model:
+            return parts.denoiser if sampling.reuse == 1 else reused(parts.denoiser, refreshed.__contains__)
+
         def at(t: Tensor) -> Denoise:
             def over(span: slice) -> Denoise:
                 here = [_within(each, span) for each in told]
+                with_text = bound(model(span.start, True), conditions(here, t))
+                if scale == 1:
+                    return with_text
+                textless = conditions([each.without(text=True) for each in here], t)
                 weight = _weight(system, scale, length, span)
-                mix: list[tuple[Weight, Cond]] = [(weight, conditions(here, t))]
-                if scale != 1:
-                    mix.append((1 - weight, conditions([each.without(text=True) for each in here], t)))
-                return guided(parts.denoiser, mix)
+                led = mixed([(weight, with_text), (1 - weight, bound(model(span.start, False), textless))])
+                return between(led, with_text, system.process, interval)
 
             return windows(over, spans)
 

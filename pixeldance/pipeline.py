@@ -212,15 +212,7 @@ def instruct(
     Pictures of another shape are fitted by `fit_rule`, "pad" or "crop", never stretched. Raises ValueError for an empty
     or too long prompt, and for lengths and sizes that the model cannot make, naming the nearest that it can.
     """
-    if not words(prompt):
-        got = "a prompt without words" if prompt.strip() else "an empty prompt"
-        raise ValueError(f"got {got}; wanted words for what the video shows, e.g. 'a red star moves left'")
-    longest = system.text.length - 1
-    if len(prompt) > MAX_PROMPT or len(words(prompt)) > longest:
-        raise ValueError(
-            f"got a prompt of {len(prompt):,} characters; this model reads {longest} words and at most "
-            f"{MAX_PROMPT:,} characters: say it shorter"
-        )
+    check_prompt(system, prompt)
     length, size = system.length(num_frames), system.size(height, width)
     rate = system.fps if fps is None else fps
     if not 0 < rate < math.inf:
@@ -232,6 +224,19 @@ def instruct(
     asked = Instruction(text=prompt, frames=frames, length=length, size=size, fps=rate)
     system.check(asked)
     return asked
+
+
+def check_prompt(system: Maker, prompt: str) -> None:
+    """Raise ValueError for a text that says nothing, or more than a model of this system reads."""
+    if not words(prompt):
+        got = "a prompt without words" if prompt.strip() else "an empty prompt"
+        raise ValueError(f"got {got}; wanted words for what the video shows, e.g. 'a red star moves left'")
+    longest = system.text.length - 1
+    if len(prompt) > MAX_PROMPT or len(words(prompt)) > longest:
+        raise ValueError(
+            f"got a prompt of {len(prompt):,} characters; this model reads {longest} words and at most "
+            f"{MAX_PROMPT:,} characters: say it shorter"
+        )
 
 
 def load(folder: str | Path | None = None) -> Pipeline:

@@ -12,8 +12,9 @@ from pixeldance.diffusion.given import Held
 from pixeldance.diffusion.guide import Window
 from pixeldance.diffusion.noise import Iid, Prior
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.diffusion.sample import SolverName
 from pixeldance.diffusion.warp import Warped
-from pixeldance.instruction import Instruction
+from pixeldance.instruction import FIRST, Instruction
 from pixeldance.nets.text import CLIPConfig, TextConfig, TextEncoder, build_text
 from pixeldance.nets.unet import UNet, UNetConfig
 
@@ -33,6 +34,14 @@ class Maker(Protocol):
     @property
     def text(self) -> Reads: ...
     @property
+    def frames(self) -> tuple[int, ...]: ...
+    @property
+    def clips(self) -> tuple[int, ...]: ...
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]: ...
+    @property
+    def stills(self) -> bool: ...
+    @property
     def fps(self) -> float: ...
     @property
     def steps(self) -> int: ...
@@ -48,7 +57,8 @@ class System:
     """The parts of a latent video diffusion model, and what it was trained to make.
 
     frames: the lengths it can make, the usual one first; 1 is an image. sizes: (height, width) in pixels, the usual
-    one first. fps: of its training videos. steps, guidance: what sampling uses where the request does not say.
+    one first. fps: of its training videos. steps, guidance, interval, solver: what sampling uses where the request does
+    not say; the interval is that of noise levels, 0 clean to 1 pure noise, at which text guidance works.
     vector: what the network is told in its vector condition, in this order: the text as one vector, frames per second,
     height and width in pixels (Stable Diffusion XL's micro-conditions, arXiv 2307.01952).
     trained: the parts that training changes; the codec never is one of them.
@@ -72,6 +82,8 @@ class System:
     fps: float = 8.0
     steps: int = 25
     guidance: float = 2.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    solver: SolverName = "dpmpp_2m"
     vector: tuple[VectorPart, ...] = ("text",)
     trained: tuple[str, ...] = ("text", "net")
     step_offset: float = 0.0
@@ -94,6 +106,16 @@ class System:
                 f"got a net with (concat, tokens, vector) = {got}; these slots, this text encoder and vector="
                 f"{self.vector} make {wanted}"
             )
+
+    @property
+    def clips(self) -> tuple[int, ...]:
+        """The lengths of clips that long videos are made of, rising."""
+        return tuple(sorted(length for length in self.frames if length > 1))
+
+    @property
+    def stills(self) -> bool:
+        """Whether it makes a first frame that is missing, in as many steps as the video."""
+        return FIRST in self.condition.places
 
     def told(self, instruction: Instruction) -> Instruction:
         """The request as the network is told it: without the pictures that `held` sees to."""

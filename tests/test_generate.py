@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from torch import Tensor
 from pixeldance.condition import MICRO, ImageSlots, ScheduledNoise, vector_width
 from pixeldance.diffusion.noise import generators
 from pixeldance.diffusion.process import EDM, VE, VP, Flow, Process, grid, level
-from pixeldance.diffusion.sample import ancestral
+from pixeldance.diffusion.resume import Point, resumable
+from pixeldance.diffusion.sample import ancestral, ddim, dpmpp_2m
 from pixeldance.generate import Sampling, encoded, generate, legs
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts
@@ -249,7 +251,7 @@ class Watch:
         self.hook = parts.net.register_forward_pre_hook(self.see, with_kwargs=True)
 
     def see(self, net: Any, args: tuple[Any, ...], doors: dict[str, Tensor]) -> None:
-        self.calls.append({"x": args[0], **doors})
+        self.calls.append({"x": args[0], "at": args[1], **doors})
 
     def during(self, work: Callable[[], object]) -> list[dict[str, Tensor]]:
         try:
@@ -281,6 +283,87 @@ def test_after_tau_the_last_slot_is_that_of_no_last_frame(parts: Parts) -> None:
     calls = Watch(parts).during(lambda: run(parts, ask(), tau_steps=1))
     without = Watch(parts).during(lambda: run(parts, ask(last=None)))
     assert [torch.equal(a["concat"], b["concat"]) for a, b in zip(calls, without, strict=True)] == [False, True, True]
+
+
+# Fewer passes: guidance in an interval of noise levels, deep features that steps share
+
+
+def test_guidance_works_in_its_interval_only(parts: Parts) -> None:
+    led, bare = run(parts, ask(), guidance=3.0), run(parts, ask())
+    first = level(parts.system.process, grid(parts.system.process, 3))[:2].mean().item()
+    counted = Watch(parts).during(lambda: run(parts, ask(), guidance=3.0, interval=(first, 1.0)))
+    assert len(counted) == 4
+    assert torch.equal(run(parts, ask(), guidance=3.0, interval=(0.0, 1.0)), led)
+    assert torch.equal(run(parts, ask(), guidance=3.0, interval=(0.0, 0.0)), bare)
+    own = copy(parts)
+    own.system = replace(parts.system, interval=(first, 1.0))
+    some = run(own, ask(), guidance=3.0)
+    assert torch.equal(some, run(parts, ask(), guidance=3.0, interval=(first, 1.0)))
+    assert not any(torch.equal(some, other) for other in (led, bare))
+
+
+def deep(parts: Parts, **settings: Any) -> str:
+    """Of each pass whether the whole network (W) or the finest level (f) was computed."""
+    seen: list[str] = []
+    hook = parts.net.register_forward_pre_hook(
+        lambda net, args, doors: seen.append("f" if doors.get("deep") else "W"), with_kwargs=True
+    )
+    try:
+        run(parts, ask(), **settings)
+    finally:
+        hook.remove()
+    return "".join(seen)
+
+
+def test_steps_share_deep_features(parts: Parts) -> None:
+    assert deep(parts, steps=5) == "WWWWW"
+    assert deep(parts, steps=5, reuse=2) == "WfWfW"
+    assert deep(parts, steps=5, reuse=3, guidance=3.0) == "WWffffWWff"
+    assert deep(parts, steps=5, reuse=3, tau_steps=1) == "WWfWf"  # nothing is handed on over the seam
+    late = level(parts.system.process, grid(parts.system.process, 4))[1:3].mean().item()
+    assert deep(parts, steps=4, reuse=4, guidance=3.0, interval=(0.0, late)) == "WffWff"  # a term's first pass is whole
+    plain, shared = run(parts, ask(), steps=5), run(parts, ask(), steps=5, reuse=2)
+    assert torch.equal(run(parts, ask(), steps=5, reuse=1), plain)
+    assert not torch.equal(shared, plain)
+
+
+def test_the_terms_of_guidance_share_nothing(parts: Parts) -> None:
+    calls = Watch(parts).during(lambda: run(parts, ask(), guidance=3.0, reuse=3))
+    kept = [id(call["deep"]) for call in calls]
+    assert kept == kept[:2] * 3
+    assert kept[0] != kept[1]
+
+
+def test_a_walk_goes_on_bit_equal_where_the_next_pass_is_whole(parts: Parts) -> None:
+    points = list[Point]()
+
+    def walked(rng: torch.Generator, point: Point | None = None) -> Tensor:
+        solver = resumable(dpmpp_2m(), rng, point, points.append)
+        return generate(parts, [ask()], [rng], Sampling(steps=5, guidance=2.0, reuse=2, solver=solver))
+
+    unbroken = walked(generators([7])[0])
+    assert points[1].done == 2
+    assert torch.equal(walked(generators([7])[0], points[1]), unbroken)
+
+
+SHORT = {
+    "interval": {"guidance": 3.0, "interval": (0.5, 1.0)},
+    "reuse": {"reuse": 2},
+    "ddim": {"solver": ddim()},
+    "all": {"guidance": 3.0, "interval": (0.5, 1.0), "reuse": 3, "solver": ddim()},
+}
+
+
+@pytest.mark.parametrize("settings", SHORT.values(), ids=SHORT)
+def test_tau_keeps_its_meaning_with_fewer_passes(parts: Parts, settings: dict[str, Any]) -> None:
+    without = run(parts, ask(last=None), steps=5, **settings)
+    assert torch.equal(run(parts, ask(), steps=5, tau=0.0, **settings), without)
+    last = [run(parts, ask(), steps=5, tau=tau, **settings) for tau in (0.5, 1.0)]
+    assert not torch.equal(last[0], last[1])
+    cut = len(legs(parts.system.process, grid(parts.system.process, 5), Sampling(tau=0.5))[0]) - 1
+    calls = Watch(parts).during(lambda: run(parts, ask(), steps=5, tau=0.5, **settings))
+    levels = [float(call["at"]) for call in calls if call["concat"][:, :, -1].any()]  # the last slot's mask
+    assert len(set(levels)) == cut
 
 
 # Frames
@@ -336,6 +419,9 @@ def test_weights_that_are_no_numbers_are_named(parts: Parts) -> None:
         ({"tau": 0.5, "tau_steps": 3}, "give one of them"),
         ({"tau_steps": -1}, "wanted 0 to the number of steps"),
         ({"steps": 8, "tau_steps": 9}, "wanted 0 to the number of steps, 8"),
+        ({"interval": (0.6, 0.4)}, r"got a guidance interval of \(0.6, 0.4\); wanted two noise levels"),
+        ({"interval": (0.0, math.nan)}, "got a guidance interval"),
+        ({"reuse": 0}, "got reuse = 0; wanted 1"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -314,3 +314,61 @@ def skyreels(folder: Path) -> Path:
     )
     pipe.save_pretrained(folder)
     return folder
+
+
+def framepack(folder: Path) -> Path:
+    import diffusers
+    import transformers
+
+    network = diffusers.HunyuanVideoFramepackTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=10,
+        num_layers=1,
+        num_single_layers=1,
+        num_refiner_layers=1,
+        text_embed_dim=16,
+        pooled_projection_dim=4,
+        rope_axes_dim=(2, 4, 4),
+        has_image_proj=True,
+        image_proj_dim=8,
+        has_clean_x_embedder=True,
+    )
+    vae = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2
+    )
+    llama = transformers.LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        pad_token_id=0,
+    )
+    clip = transformers.CLIPTextConfig(
+        vocab_size=1000,
+        hidden_size=4,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=0,
+        eos_token_id=2,
+        projection_dim=4,
+    )
+    vision = transformers.SiglipVisionConfig(
+        hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    pipe = diffusers.HunyuanVideoFramepackPipeline(
+        transformer=randomised(network, std=0.2),
+        vae=randomised(vae, std=0.2),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+        text_encoder=randomised(transformers.LlamaModel(llama), std=0.3),
+        tokenizer=words_tokenizer(),
+        text_encoder_2=randomised(transformers.CLIPTextModel(clip), std=0.3),
+        tokenizer_2=tokenizer(folder.parent / "framepack words"),
+        image_encoder=randomised(transformers.SiglipVisionModel(vision), std=0.3),
+        feature_extractor=transformers.SiglipImageProcessor(size={"height": 16, "width": 16}),
+    )
+    pipe.save_pretrained(folder)
+    return folder

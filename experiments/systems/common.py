@@ -89,13 +89,19 @@ class Question:
     threshold: float
     sign: int = -1
     seeds: tuple[int, ...] = SEEDS
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The system's, and which of its claims this is, where it has several."""
+        return f"{self.system}.{self.part}" if self.part else self.system
 
 
 def answer(question: Question) -> None:
     """Measure what is missing, write the verdict, print it."""
     arms = (question.ours, question.theirs)
     values = {arm.name: [_measured(question, arm, seed) for seed in question.seeds] for arm in arms}
-    judge(question.system, question.claim, question.unit, values, question.threshold, question.sign, sizes(question))
+    judge(question.name, question.claim, question.unit, values, question.threshold, question.sign, sizes(question))
 
 
 def judge(
@@ -107,7 +113,7 @@ def judge(
     sign: int,
     about: dict[str, object],
 ) -> None:
-    """From the values of two arms, ours first, a row a seed, to results/systems/NAME.json."""
+    """From the values of two arms, ours first, a row a seed, to results/systems/SYSTEM.json; or SYSTEM.PART.json."""
     (ours, one), (theirs, other) = values.items()
     scale = abs(float(np.nanmean(other)))
     apart = paired_bootstrap(
@@ -148,7 +154,7 @@ def sizes(question: Question) -> dict[str, object]:
 
 
 def _measured(question: Question, arm: Arm, seed: int) -> Values:
-    file = RUNS / "measured" / f"{question.system}-{arm.name}-{seed}.json".replace(" ", "-")
+    file = RUNS / "measured" / f"{question.name}-{arm.name}-{seed}.json".replace(" ", "-")
     if file.exists():
         return json.loads(file.read_text())
     values = question.measure(arm.parts(seed), seed)

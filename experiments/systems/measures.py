@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from pixeldance.condition import condition
 from pixeldance.data.clip import Example
 from pixeldance.data.encode import encode
 from pixeldance.data.toybox import clip
+from pixeldance.data.toybox.phrases import COLOUR
 from pixeldance.diffusion.noise import Iid, generators
 from pixeldance.diffusion.process import corrupt
 from pixeldance.generate import Sampling, generate
@@ -58,6 +61,34 @@ def prediction_error(parts: Parts, seed: int, given: Sequence[int] = ()) -> Valu
             errors.append(float((estimate - x0)[:, made].square().mean()))
         found.append(float(np.mean(errors)))
     return found
+
+
+def colour_told(parts: Parts, seed: int) -> Values:
+    """For each request 1 where the object of its video has the colour of its text, 0 where it has another or where
+    there is none. The object is what differs from the corners; its colour the strongest channel there, over all frames.
+    """
+    shown = held_out(parts)
+    asked = [Instruction(text=each.text, length=FRAMES, size=SIZE, fps=FPS) for each in shown]
+    latents = generate(parts, asked, generators([1000 * seed + number for number in range(REQUESTS)]), Sampling())
+    with torch.inference_mode():
+        videos = parts.codec.decode(latents)
+    return [float(has_colour(video, each.text)) for video, each in zip(videos, shown, strict=True)]
+
+
+def has_colour(video: Float[Tensor, "f 3 h w"], text: str) -> bool:
+    """Whether the object of a video has a colour that its text says."""
+    found = colour_of(video)
+    return found is not None and any(word in text for word in COLOUR[found])
+
+
+def colour_of(video: Float[Tensor, "f 3 h w"]) -> str | None:
+    """The colour of what is not ground in a video in -1 to 1."""
+    ground = video[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].median(dim=2).values[:, :, None, None]
+    object_ = ((video - ground).abs().amax(1, keepdim=True) > 0.8).expand_as(video)
+    if not object_.any():
+        return None
+    channels = video.movedim(1, 0).masked_select(object_.movedim(1, 0)).reshape(3, -1).mean(1)
+    return ("red", "green", "blue")[int(channels.argmax())]
 
 
 def flicker(parts: Parts, seed: int) -> Values:

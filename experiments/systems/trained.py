@@ -2,7 +2,7 @@
 
 Command:   python experiments/systems/trained.py NAME...     (again to go on; without names: which there are)
 Cost:      100 steps of 32 clips take about a minute of one free core a seed and arm, pictures an eighth of that;
-           the model of text to video is shared by most
+           the model of text to video is shared by most; make-a-video.text takes 400 steps
 Question:  in the table below, with its threshold
 Obtained:  results/systems/NAME.json where it was run; docs/systems.md says "not yet run" of the others
 """
@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 from common import TEXT_VIDEO, Arm, Model, Question, answer, base
-from measures import flicker, prediction_error
+from measures import colour_told, flicker, prediction_error
 
 from pixeldance.systems.published import FROM_TEXT, Published
 from pixeldance.training.sets import RandomSet
@@ -36,10 +36,16 @@ LEADING = Model(
         base("flexible-diffusion"), objective=replace(FROM_TEXT, also=RandomSet(kinds=("none", "leading")))
     ),
 )
+CRAFTER, MAKER = trained("dynamicrafter"), replace(trained("make-a-video"), steps=400)
+CAPTIONED = replace(
+    MAKER,
+    name="make-a-video-captioned",
+    published=replace(MAKER.published, objective=replace(MAKER.published.objective, video_text=True)),
+)
 PREDICTION = "squared error of x0 on held-out clips"
 
 QUESTIONS = {
-    each.system: each
+    each.name: each
     for each in (
         Question(
             system="text2video-zero",
@@ -76,6 +82,29 @@ QUESTIONS = {
             theirs=Arm(name="leading frames", model=LEADING),
             measure=partial(prediction_error, given=(0, 7)),
             threshold=0.05,
+        ),
+        Question(
+            system="dynamicrafter",
+            claim="A picture told as tokens too foretells the other frames better than one told as latents alone.",
+            unit=PREDICTION + ", the first frame given",
+            ours=Arm(name="tokens and latents", model=CRAFTER),
+            theirs=Arm(
+                name="latents",
+                model=Model(name="dynamicrafter-latents", published=with_net(CRAFTER.published, image_tokens=0)),
+            ),
+            measure=partial(prediction_error, given=(0,)),
+            threshold=0.02,
+        ),
+        Question(
+            system="make-a-video",
+            part="text",
+            claim="With captions on stills alone, videos have the colour that was asked for at least 90 % as often.",
+            unit="share of videos in the colour of their text",
+            ours=Arm(name="stills captioned", model=MAKER),
+            theirs=Arm(name="videos captioned too", model=CAPTIONED),
+            measure=colour_told,
+            threshold=-0.1,
+            sign=1,
         ),
     )
 }

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pixeldance.diffusion.denoise import Cond, Denoise
-from pixeldance.diffusion.process import per_sample
+from pixeldance.diffusion.process import Process, level, per_sample
 
 Model = Callable[[Tensor, Tensor, Cond], Tensor]
 
@@ -21,7 +21,18 @@ Weight = float | Float[Tensor, "f"]
 
 def guided(model: Model, mix: Sequence[tuple[Weight, Cond]]) -> Denoise:
     """A weighted sum of conditional estimates; classifier-free guidance (arXiv 2207.12598) at scale s is
-    [(s, cond), (1 - s, cond without text)].
+    [(s, cond), (1 - s, cond without text)]. The weights are as in `mixed`.
+    """
+    return mixed([(weight, bound(model, cond)) for weight, cond in mix])
+
+
+def bound(model: Model, cond: Cond) -> Denoise:
+    """The model under one condition."""
+    return lambda x, t: model(x, t, cond)
+
+
+def mixed(mix: Sequence[tuple[Weight, Denoise]]) -> Denoise:
+    """A weighted sum of estimates.
 
     A weight is one number, or one for each frame (Stable Video Diffusion, arXiv 2311.15127, app. D). The weights must
     sum to 1: then the sum means the same in x0-space, eps-space and score-space. Terms of weight 0 are not computed.
@@ -32,16 +43,27 @@ def guided(model: Model, mix: Sequence[tuple[Weight, Cond]]) -> Denoise:
         raise ValueError(
             f"got guidance weights that sum to {total.tolist()}; wanted 1, e.g. [(2, cond), (-1, without)]"
         )
-    terms = [(weight, cond) for weight, cond in mix if bool(torch.as_tensor(weight != 0).any())]
-
-    def denoise(x: Tensor, t: Tensor) -> Tensor:
-        return torch.stack([_by_frame(weight, x) * model(x, t, cond) for weight, cond in terms]).sum(0)
-
-    return denoise
+    terms = [(weight, denoise) for weight, denoise in mix if bool(torch.as_tensor(weight != 0).any())]
+    return lambda x, t: torch.stack([_by_frame(weight, x) * denoise(x, t) for weight, denoise in terms]).sum(0)
 
 
 def _by_frame(weight: Weight, x: Tensor) -> float | Tensor:
     return weight.to(x).reshape(1, -1, *(1,) * (x.ndim - 2)) if isinstance(weight, Tensor) else weight
+
+
+def between(denoise: Denoise, elsewhere: Denoise, process: Process, levels: tuple[float, float]) -> Denoise:
+    """One denoiser at noise levels from `levels[0]` to `levels[1]`, both included, and another one at all others.
+
+    The levels are noise angles, 0 clean to 1 pure noise, as in `process.level`; of videos whose frames differ in
+    theirs, the noisiest counts. With a guided denoiser and the bare one this is guidance in a limited interval
+    (arXiv 2404.07724): outside of it one pass of the network does for two.
+    """
+    low, high = levels
+
+    def denoise_at(x: Tensor, t: Tensor) -> Tensor:
+        return (denoise if low <= float(level(process, t).max()) <= high else elsewhere)(x, t)
+
+    return denoise_at
 
 
 def hold(denoise: Denoise, known: Float[Tensor, "b f c h w"], mask: Bool[Tensor, "#b #f #c #h #w"]) -> Denoise:

@@ -6,10 +6,10 @@ both ends, so that each works for every process:
     eps_hat = (x - alpha_t x0) / sigma_t                                    x_u = alpha_u x0 + sigma_u eps_hat
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -195,6 +195,16 @@ def predictor_corrector(predictor: Step | None = None, corrections: int = 1, snr
         return x, memory
 
     return step
+
+
+SolverName = Literal["dpmpp_2m", "ddim", "ancestral", "heun"]
+SOLVERS: Mapping[SolverName, Callable[[], Step]] = {
+    "dpmpp_2m": dpmpp_2m,
+    "ddim": ddim,
+    "ancestral": ancestral,
+    "heun": heun,
+}
+"""The solvers that a model may have as its own, by name."""
 
 
 def _norm(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ STATES: dict[str, tuple[tuple[Given, ...], tuple[Given, ...]]] = {
     "wan": (("needed",), ("needed", "taken", "refused")),
     "skyreels-v2": (("needed",), ("needed", "taken", "refused")),
     "ltx": (("taken",), ("taken",)),
+    "framepack": (("needed",), ("taken",)),
     "svd": (("needed",), ("refused",)),
     "i2vgen-xl": (("needed",), ("refused",)),
     "cogvideox": (("needed",), ("refused",)),
@@ -31,8 +32,8 @@ class Reader:
 class Abilities:
     """first, last: whether these pictures are needed, taken or refused. reads: whether it looks at the text.
 
-    every: lengths are `every` k + `past` frames, at most `longest`. multiple: of height and width in pixels; with
-    one_size there is only the usual one. usual: (height, width, frames) where nothing is asked.
+    every: lengths are `every` k + `past` frames, from `shortest` to `longest`. multiple: of height and width in
+    pixels; with one_size there is only the usual one. usual: (height, width, frames) where nothing is asked.
     """
 
     engine: str
@@ -44,6 +45,7 @@ class Abilities:
     guidance: float
     every: int = 4
     past: int = 1
+    shortest: int = 1
     longest: int = 1000
     multiple: int = 16
     one_size: bool = False
@@ -54,8 +56,23 @@ class Abilities:
     def frames(self) -> tuple[int, ...]:
         """The lengths that it can make, the usual one first."""
         usual = self.usual[2]
-        rest = (frames for frames in range(self.past, self.longest + 1, self.every) if frames not in (0, usual))
-        return (usual, *rest)
+        possible = range(self.past, self.longest + 1, self.every)
+        return (usual, *(frames for frames in possible if frames >= self.shortest and frames != usual))
+
+    @property
+    def clips(self) -> tuple[int, ...]:
+        """The lengths of clips that long videos are made of, rising: none is longer than the usual one."""
+        return tuple(sorted(frames for frames in self.frames if 1 < frames <= self.usual[2]))
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the usual size, one of many."""
+        return (self.usual[:2],)
+
+    @property
+    def stills(self) -> bool:
+        """No engine makes a missing first frame in steps of its own."""
+        return False
 
     def length(self, frames: int | None) -> int:
         """A number of frames that it can make. Raises ValueError for others, naming the nearest ones."""
@@ -66,7 +83,8 @@ class Abilities:
         near = sorted(sorted(self.frames, key=lambda possible: abs(possible - frames))[:2])
         rule = f"{self.every}k + {self.past}" if self.every > 1 else "any number"
         told = " or ".join(map(str, near))
-        raise ValueError(f"got {frames} frames; {self.engine} makes {rule}, at most {self.longest}: try {told}")
+        least = f"at least {self.shortest} and " if self.shortest > 1 else ""
+        raise ValueError(f"got {frames} frames; {self.engine} makes {rule}, {least}at most {self.longest}: try {told}")
 
     def size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """A height and width that it can make. Raises ValueError for others, naming the nearest."""

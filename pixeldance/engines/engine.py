@@ -3,13 +3,12 @@
 Its latents are its pixels, in [-1, 1]: what one shot hands to the next are finished frames, which every pipeline takes.
 """
 
-import hashlib
 import inspect
-import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Generator, Tensor
 
-from pixeldance.checkpoint import file_sha256
+from pixeldance.checkpoint import model_hash
 from pixeldance.codec import from_pixels, to_pixels
 from pixeldance.engines.abilities import Abilities
 from pixeldance.engines.kinds import KINDS, Ask, Kind
@@ -28,9 +27,8 @@ from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.nets.words import words
 from pixeldance.pipeline import Pipeline
 
-Memory = Literal["low", "mid", "high"]
+MEMORY = ("low", "mid", "high")
 """low: each layer is on the GPU while it computes. mid: each part. high: all of them, always."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Engine(Pipeline):
@@ -40,7 +38,7 @@ class Engine(Pipeline):
         self.pipe, self.kind, self.folder = pipe, kind, folder
         self.system = abilities  # type: ignore[assignment]  # it answers all that a request asks of a system
         self.abilities = abilities
-        self.model_hash = folder_hash(folder)
+        self.model_hash = model_hash(folder)
         self.loras = {}
         self.pipe.set_progress_bar_config(disable=True)
 
@@ -62,6 +60,11 @@ class Engine(Pipeline):
     ) -> UInt8[np.ndarray, "f h w 3"]:
         """One instruction to pixels; what `on_step` raises ends it. Raises ValueError for what the engine cannot."""
         sampling = sampling or Sampling()
+        if sampling.interval is not None or sampling.reuse > 1:
+            raise ValueError(
+                f"got interval={sampling.interval}, reuse={sampling.reuse} for a pretrained pipeline, whose network is "
+                "its own; leave them out"
+            )
         self.abilities.length(instruction.length)
         self.abilities.size(*(instruction.size or (None, None)))
         self.abilities.check(instruction)
@@ -78,11 +81,13 @@ class Engine(Pipeline):
         )
         steps = self.abilities.steps if sampling.steps is None else sampling.steps
         walk = Walk(sampling=sampling, scheduler=self.pipe.scheduler)
+        calls, sections = count(1), self.kind.sections(ask)
 
         def stepped(_: Any, index: int, __: Any, seen: dict[str, Tensor]) -> dict[str, Tensor]:
             walk.done = index + 1
-            if on_step is not None:
-                on_step(index, seen["latents"])
+            step, within = divmod(next(calls), sections)
+            if on_step is not None and not within:
+                on_step(step - 1, seen["latents"])
             return {}
 
         common = {
@@ -150,12 +155,12 @@ def described(folder: Path) -> tuple[Kind, Abilities]:
         raise ValueError(f"{folder}: got no settings of {error}; wanted a whole {index['_class_name']}") from None
 
 
-def load(folder: Path, memory: Memory = "high") -> Engine:
+def load(folder: Path, memory: str = "high") -> Engine:
     """The engine of a folder in the form of diffusers: in bfloat16 on a GPU where there is one, in float32 otherwise.
 
     Only safetensors are opened, files that an index names only beside it, and no code of the folder is run.
     """
-    if memory not in get_args(Memory):
+    if memory not in MEMORY:
         raise ValueError(f"got memory {memory!r}; wanted low, mid or high")
     kind, abilities = described(folder)
     cuda = torch.cuda.is_available()
@@ -180,18 +185,6 @@ def load(folder: Path, memory: Memory = "high") -> Engine:
     else:
         pipe.to("cuda" if cuda else "cpu")
     return Engine(pipe, kind, abilities, folder)
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the names and hashes of all settings and weights. A file of the hub's cache is named by its hash."""
-    found = sorted(path for end in ("json", "safetensors", "txt", "model") for path in folder.rglob(f"*.{end}"))
-    lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in found)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    stored = path.resolve().name
-    return stored if path.is_symlink() and SHA256.fullmatch(stored) else file_sha256(path)
 
 
 def _picture(frame: Any) -> Image.Image:

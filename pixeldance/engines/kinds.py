@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixeldance.engines.abilities import Abilities, Given
+from pixeldance.engines.abilities import Abilities, Given, Reader
 from pixeldance.engines.tau import Lastless
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -36,6 +36,7 @@ class Kind:
     pipeline that was just loaded still needs.
 
     lastless: how the last frame is left out, given the pipeline and a request; None where none is taken.
+    sections: in how many parts, each with all steps, a request is made.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Kind:
     lastless: Callable[[Any, Ask], Lastless] | None = None
     networks: tuple[str, ...] = ("transformer",)
     opened: Callable[[Any], object] = lambda pipe: None
+    sections: Callable[[Ask], int] = lambda ask: 1
 
 
 # Wan 2.1 and 2.2 (arXiv 2503.20314), and SkyReels-V2 (2504.13074), whose network is Wan's: pictures come as latents and
@@ -146,6 +148,51 @@ def ltx_lastless(pipe: Any, ask: Ask) -> Lastless:
     return Lastless(given=given, made=made)
 
 
+# HunyuanVideo Framepack (arXiv 2504.12626): sections of 9 latents, made from the last to the first. The pictures and
+# the sections that are there are tokens of a history; the last picture stands in that of the section made first.
+
+SECTION = 36
+"""Frames: of the pipeline's 9 latents, each makes 4."""
+
+
+def framepack_abilities(settings: Settings) -> Abilities:
+    vae, network = settings["vae"], settings["transformer"]
+    return Abilities(
+        engine="framepack",
+        first="needed",
+        last="taken",
+        usual=(720, 1280, 4 * SECTION + 1),
+        fps=30.0,
+        steps=50,
+        guidance=6.0,
+        every=SECTION,
+        shortest=SECTION + 1,
+        multiple=max(16, (vae.get("spatial_compression_ratio") or 8) * network.get("patch_size", 2)),
+        text=Reader(length=257),
+    )
+
+
+def framepack_sections(ask: Ask) -> int:
+    return (ask.frames - 1) // SECTION
+
+
+def framepack_arguments(ask: Ask) -> dict[str, Any]:
+    # It makes 36 frames a section, and counts sections as if they were 33.
+    return first_and_last(ask) | {"num_frames": (SECTION - 3) * framepack_sections(ask)}
+
+
+def framepack_lastless(pipe: Any, ask: Ask) -> Lastless:
+    """Zeros in the last picture's place, which is what an empty history has there."""
+
+    def given(asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["latents_history_2x"].any():
+            return asked  # of a later section, which never saw it
+        first, rest = asked["latents_clean"].split((1, asked["latents_clean"].shape[2] - 1), dim=2)
+        return asked | {"latents_clean": torch.cat([first, torch.zeros_like(rest)], dim=2)}
+
+    return Lastless(given=given)
+
+
 # Stable Video Diffusion (arXiv 2311.15127) reads no text; I2VGen-XL (2311.04145) and CogVideoX (2408.06072) do.
 
 
@@ -228,6 +275,13 @@ KINDS = {
         abilities=ltx_abilities,
         arguments=ltx_arguments,
         lastless=ltx_lastless,
+    ),
+    "HunyuanVideoFramepackPipeline": Kind(
+        name="framepack",
+        abilities=framepack_abilities,
+        arguments=framepack_arguments,
+        lastless=framepack_lastless,
+        sections=framepack_sections,
     ),
     "StableVideoDiffusionPipeline": Kind(
         name="svd",

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class Origin:
 def locate(name: str, revision: str | None = None) -> Origin:
     """The folder NAME, or the files of NAME on the hub at a commit, fetched unless HF_HUB_OFFLINE is set.
 
-    Only settings and safetensors are fetched. Raises ValueError where there is neither.
+    Only settings and safetensors are fetched. Raises ValueError where there is neither, and for a name without a
+    revision that looks like a folder's: one that would lie in a folder which is there, or nearly has the name of one.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -49,7 +51,9 @@ def locate(name: str, revision: str | None = None) -> Origin:
             raise ValueError(f"got the folder {name} and revision {revision}; only a name on the hub has revisions")
         return Origin(name=name, folder=folder.absolute(), revision=None)
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ValueError(f"{name}: no such folder; wanted {FORM}, or OWNER/NAME on the hub")
+        raise ValueError(f"{name}: no such folder; wanted {FORM}, a checkpoint, or OWNER/NAME on the hub{told(name)}")
+    if revision is None and (folder.parent.is_dir() or nearest(folder)):
+        raise ValueError(f"{name}: no such folder{told(name)}; for the model of that name on the hub say {name}@main")
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -62,6 +66,26 @@ def locate(name: str, revision: str | None = None) -> Origin:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{name}: no such folder, and not to be had from the hub{forbidden}: {why}") from None
     return Origin(name=name, folder=here, revision=here.name)
+
+
+def nearest(folder: Path) -> Path | None:
+    """The folder whose name is most like that of one that is not there; its parent's may be mistyped as well."""
+    parent = folder.parent if folder.parent.is_dir() else _alike(folder.parent)
+    return None if parent is None else _alike(parent / folder.name)
+
+
+def told(name: str) -> str:
+    """What a message says of the nearest folder: nothing where there is none."""
+    near = nearest(Path(name))
+    return "" if near is None else f" (the nearest is {near})"
+
+
+def _alike(folder: Path) -> Path | None:
+    if not folder.parent.is_dir():
+        return None
+    beside = [each.name for each in folder.parent.iterdir() if each.is_dir()]
+    near = get_close_matches(folder.name, beside, n=1, cutoff=0.6)
+    return folder.parent / near[0] if near else None
 
 
 def settings(folder: Path, file: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ ATTENDING = {
     "CrossAttnDownBlock3D": True,
     "DownBlock3D": False,
 }
+VIDEO_ATTENDING = {"CrossAttnDownBlockSpatioTemporal": True, "DownBlockSpatioTemporal": False}
 PREDICTIONS: dict[str, PredictionType] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 BETAS = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012)}
 UNET_FIXED: dict[str, tuple[Any, ...]] = {
@@ -70,6 +71,15 @@ MODELSCOPE: dict[str, Any] = {
 }
 """The temporal layers of ModelScope's text-to-video (arXiv 2308.06571) and of ZeroScope, as fields of a UNetConfig."""
 
+STABLE_VIDEO: dict[str, Any] = {
+    "temporal_place": "inside",
+    "temporal_convolutions": 2,
+    "temporal_attentions": 1,
+    "temporal_norm": "video",
+    "temporal_positions": "first",
+}
+"""Those of Stable Video Diffusion (arXiv 2311.15127)."""
+
 
 def unet_config(theirs: Json) -> UNetConfig:
     """The geometry of a UNet2DConditionModel or of a UNet3DConditionModel. Raises ValueError for others."""
@@ -106,6 +116,37 @@ def unet_config(theirs: Json) -> UNetConfig:
     counts = [heads] * len(widths) if isinstance(heads, int) else heads
     head_width = tuple(width // count for width, count in zip(widths, counts, strict=True))
     return replace(flat, head_width=head_width[0] if len(set(head_width)) == 1 else head_width)
+
+
+def video_config(theirs: Json) -> UNetConfig:
+    """The geometry of a UNetSpatioTemporalConditionModel. Raises ValueError for others."""
+    kind = theirs.get("_class_name")
+    if kind != "UNetSpatioTemporalConditionModel":
+        raise ValueError(f"got a {kind}; wanted UNetSpatioTemporalConditionModel, Stable Video Diffusion's")
+    _check(kind, theirs, {"transformer_layers_per_block": (1,)})
+    widths, blocks = tuple(theirs["block_out_channels"]), theirs["down_block_types"]
+    if not set(blocks) <= VIDEO_ATTENDING.keys():
+        raise ValueError(f"got {kind} with blocks {blocks}; wanted some of {', '.join(VIDEO_ATTENDING)}")
+    layers, tokens, heads = (
+        theirs[name] for name in ("layers_per_block", "cross_attention_dim", "num_attention_heads")
+    )
+    if not isinstance(layers, int) or not isinstance(tokens, int):
+        raise ValueError(
+            f"got {kind} with layers_per_block={layers}, cross_attention_dim={tokens}; wanted one number each"
+        )
+    counts = [heads] * len(widths) if isinstance(heads, int) else heads
+    return UNetConfig(
+        channels=theirs["out_channels"],
+        concat=theirs["in_channels"] - theirs["out_channels"],
+        tokens=tokens,
+        vector=theirs["projection_class_embeddings_input_dim"],
+        widths=widths,
+        attention=tuple(VIDEO_ATTENDING[block] for block in blocks),
+        layers=layers,
+        head_width=tuple(width // count for width, count in zip(widths, counts, strict=True)),
+        eps=1e-6,
+        **STABLE_VIDEO,
+    )
 
 
 def unet_json(config: UNetConfig) -> dict[str, Any]:

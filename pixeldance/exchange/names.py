@@ -59,6 +59,31 @@ TEMPORAL_CONVOLUTION = {
     "convs.0": "conv1.2",  # the first has no dropout before it
     **{f"convs.{place}": f"conv{place + 1}.3" for place in range(1, 4)},
 }
+VIDEO_TOP = {
+    **UNET_TOP,
+    "vector_embedding.first": "add_embedding.linear_1",
+    "vector_embedding.second": "add_embedding.linear_2",
+}
+VIDEO_RESNET = {
+    **{ours: f"spatial_res_block.{theirs}" for ours, theirs in RESNET.items()},
+    "residual.norms.0": "temporal_res_block.norm1",
+    "residual.convs.0": "temporal_res_block.conv1",
+    "residual.emb": "temporal_res_block.time_emb_proj",
+    "residual.norms.1": "temporal_res_block.norm2",
+    "residual.convs.1": "temporal_res_block.conv2",
+    "residual.mix": "time_mixer",
+}
+VIDEO_TRANSFORMER = {
+    **TRANSFORMER,
+    **{f"inside.{each}": f"temporal_{name}" for each, name in TRANSFORMER.items() if each.startswith("block.")},
+    "inside.norm_first": "temporal_transformer_blocks.0.norm_in",
+    "inside.feed_first.gate_and_value": "temporal_transformer_blocks.0.ff_in.net.0.proj",
+    "inside.feed_first.out": "temporal_transformer_blocks.0.ff_in.net.2",
+    "inside.place_in": "time_pos_embed.linear_1",
+    "inside.place_out": "time_pos_embed.linear_2",
+    "inside.mix": "time_mixer",
+}
+"""Those of Stable Video Diffusion, where they are others."""
 VAE_TOP = {
     "quant": "quant_conv",
     "post_quant": "post_quant_conv",
@@ -78,7 +103,8 @@ OLD_VAE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out
 
 
 def unet(config: UNetConfig) -> Names:
-    """The names of a UNet's weights in UNet2DConditionModel, and of its temporal layers in UNet3DConditionModel."""
+    """The names of a UNet's weights in UNet2DConditionModel, and of its temporal layers in UNet3DConditionModel; or all
+    in UNetSpatioTemporalConditionModel."""
     return _one_to_one(_state(lambda: UNet(config)), lambda key: _unet_key(key, config))
 
 
@@ -133,8 +159,12 @@ def _look(table: Mapping[str, str], layer: str) -> str:
 def _unet_key(key: str, config: UNetConfig) -> str:
     module, _, kind = key.rpartition(".")
     top, _, rest = module.partition(".")
-    if module in UNET_TOP:
-        return f"{UNET_TOP[module]}.{kind}"
+    video = config.temporal_place == "inside"
+    tops, resnet, transformer = (
+        (VIDEO_TOP, VIDEO_RESNET, VIDEO_TRANSFORMER) if video else (UNET_TOP, RESNET, TRANSFORMER)
+    )
+    if module in tops:
+        return f"{tops[module]}.{kind}"
     if top == "temporal_start":
         return f"transformer_in.{_look(TEMPORAL_TRANSFORMER, rest)}.{kind}"
     if top in ("downsample", "upsample"):
@@ -151,9 +181,9 @@ def _unet_key(key: str, config: UNetConfig) -> str:
     where, _, name = layer.partition(".")
     timed = where == "temporal"
     if part == "block":
-        found = _look(TEMPORAL_CONVOLUTION, name) if timed else _look(RESNET, layer)
+        found = _look(TEMPORAL_CONVOLUTION, name) if timed else _look(resnet, layer)
         return f"{block}.{'temp_convs' if timed else 'resnets'}.{index}.{found}.{kind}"
-    found = _look(TEMPORAL_TRANSFORMER if timed else TRANSFORMER, name)
+    found = _look(TEMPORAL_TRANSFORMER if timed else transformer, name)
     return f"{block}.{'temp_attentions' if timed else 'attentions'}.{index}.{found}.{kind}"
 
 

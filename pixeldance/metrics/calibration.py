@@ -103,14 +103,18 @@ def calibrate(
 
 def words_of(curve: Sequence[Point]) -> dict[str, float]:
     """The taus of the dial's words. exact is 1; guide and hint are the least tau of the curve from which on the end
-    keeps 80 % and 40 % of the similarity that tau = 1 has over tau = 0, in dB. Less than 1 dB is nothing to keep."""
+    keeps 80 % and 40 % of the similarity that tau = 1 has over tau = 0, in dB. Less than 1 dB is nothing to keep. In
+    few steps several taus are one: a word that would be the same as exact is the next lower one instead."""
     words = {"exact": 1.0}
     least, gain = curve[0].similarity, curve[-1].similarity - curve[0].similarity
     if gain < 1:
         return words
     for word, share in GAINS.items():
         short = [place for place, point in enumerate(curve) if point.similarity < least + share * gain]
-        words[word] = curve[max(short) + 1].tau
+        place = max(short) + 1
+        if curve[place].similarity == curve[-1].similarity and place > 1:
+            place = [point.similarity for point in curve].index(curve[place - 1].similarity)
+        words[word] = curve[place].tau
     return words
 
 

@@ -112,16 +112,29 @@ class TransformerBlock(nn.Module):
     """Self-attention, cross-attention to the text (if `context_width`), feed-forward; pre-norm residuals.
 
     `mask` is about the context, or about x itself where there is no context. keys: in self-attention (`KEYS`), where x
-    is the frames of videos of `frames` frames.
+    is the frames of videos of `frames` frames. image_tokens: so many at the end of the context are a picture's, read by
+    an attention of their own behind a gate (`image_tokens.py`).
     """
 
-    def __init__(self, width: int, head_width: int, context_width: int | None, mult: int, keys: Keys = "own") -> None:
+    def __init__(
+        self,
+        width: int,
+        head_width: int,
+        context_width: int | None,
+        mult: int,
+        keys: Keys = "own",
+        image_tokens: int = 0,
+    ) -> None:
         super().__init__()
         self.keys = KEYS[keys]
         self.norm_self = nn.LayerNorm(width)
         self.self_attention = Attention(width, head_width)
         self.norm_cross = nn.LayerNorm(width) if context_width else None
         self.cross_attention = Attention(width, head_width, context_width) if context_width else None
+        self.image_tokens = image_tokens
+        if image_tokens:
+            self.image_attention = Attention(width, head_width, context_width)
+            self.gate = nn.Parameter(torch.zeros(1))
         self.norm_feed = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, mult)
 
@@ -135,12 +148,22 @@ class TransformerBlock(nn.Module):
         normed = self.norm_self(x)
         x = x + self.self_attention(normed, self.keys(normed, frames), mask if context is None else None)
         if self.norm_cross is not None and self.cross_attention is not None:
-            x = x + self.cross_attention(x, context, mask, self.norm_cross)
+            picture = None
+            if self.image_tokens and context is not None:
+                context, picture = context[:, : -self.image_tokens], context[:, -self.image_tokens :]
+                mask = None if mask is None else mask[:, : -self.image_tokens]
+            told = self.cross_attention(x, context, mask, self.norm_cross)
+            if picture is not None:
+                told = told + self.gate.tanh() * self.image_attention(x, picture, None, self.norm_cross)
+            x = x + told
         return x + self.feed_forward(x, self.norm_feed)
 
 
 class SpatialTransformer(nn.Module):
-    """A 2D attention layer of Stable Diffusion: norm, a transformer block over the pixels of a frame, residual."""
+    """A 2D attention layer of Stable Diffusion: norm, a transformer block over the pixels of a frame, residual.
+
+    inside: makes what else is done with the tokens of all frames before they become pixels again.
+    """
 
     def __init__(
         self,
@@ -150,11 +173,14 @@ class SpatialTransformer(nn.Module):
         mult: int,
         groups: int,
         keys: Keys = "own",
+        inside: Callable[[], nn.Module] | None = None,
+        image_tokens: int = 0,
     ) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, width, eps=1e-6)
         self.project_in = nn.Linear(width, width)
-        self.block = TransformerBlock(width, head_width, context_width, mult, keys)
+        self.block = TransformerBlock(width, head_width, context_width, mult, keys, image_tokens)
+        self.inside = inside() if inside else None
         self.project_out = nn.Linear(width, width)
 
     def forward(
@@ -165,8 +191,9 @@ class SpatialTransformer(nn.Module):
         frames: int = 1,
     ) -> Float[Tensor, "bf c h w"]:
         tokens = after(self.norm, lambda each: self.project_in(pixels_to_tokens(each)), x)
-        tokens = self.project_out(self.block(tokens, context, mask, frames))
-        return x + tokens_to_pixels(tokens, x.shape[-2], x.shape[-1])
+        tokens = self.block(tokens, context, mask, frames)
+        tokens = tokens if self.inside is None else self.inside(tokens, context, mask, frames)
+        return x + tokens_to_pixels(self.project_out(tokens), x.shape[-2], x.shape[-1])
 
 
 def pixels_to_tokens(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h*w c"]:

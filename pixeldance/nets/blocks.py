@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pixeldance.nets.attention import Keys, SpatialTransformer
+from pixeldance.nets.inside import InsideTime, TemporalResidual
 from pixeldance.nets.recompute import after
 from pixeldance.nets.temporal import MIXING, Mixing, TemporalAttention, TemporalConvolution, norm_silu
 
@@ -45,7 +46,8 @@ class Convolution(nn.Module):
 class ResBlock(nn.Module):
     """norm, SiLU, conv, + emb, norm, SiLU, conv, + shortcut; with `film` the emb scales and shifts the second norm.
 
-    after: layers of a temporal convolution that stands behind the whole block, its norms over the video.
+    after: layers of a temporal convolution that stands behind the whole block, its norms over the video. residual: a
+    residual block over time stands there instead (`TemporalResidual`).
     """
 
     def __init__(
@@ -59,16 +61,19 @@ class ResBlock(nn.Module):
         film: bool,
         after: int = 0,
         mixing: Mixing = "convolution",
+        residual: bool = False,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.norm_in = nn.GroupNorm(groups, c_in)
+        self.norm_in = nn.GroupNorm(groups, c_in, eps=eps)
         self.conv_in = Convolution(c_in, c_out, groups=groups, temporal=temporal, mixing=mixing)
         self.emb = nn.Linear(emb, 2 * c_out if film else c_out)
-        self.norm_out = nn.GroupNorm(groups, c_out)
+        self.norm_out = nn.GroupNorm(groups, c_out, eps=eps)
         self.conv_out = Convolution(c_out, c_out, groups=groups, temporal=temporal, mixing=mixing)
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
         self.film = film
         self.temporal = TemporalConvolution(c_out, groups, after, "video") if after else None
+        self.residual = TemporalResidual(c_out, emb, groups, eps) if residual else None
 
     def forward(
         self, x: Float[Tensor, "bf c h w"], emb: Float[Tensor, "bf e"], frames: int
@@ -81,11 +86,12 @@ class ResBlock(nn.Module):
         else:
             h = self.conv_out(h, frames, lambda h: norm_silu(self.norm_out, h + told))
         h = self.shortcut(x) + h
+        h = h if self.residual is None else self.residual(h, frames, emb)
         return h if self.temporal is None else self.temporal(h, frames)
 
 
 class SpaceTimeTransformer(nn.Module):
-    """A 2D attention layer (pixels, then text), and after it the 1D temporal attention, where there is one."""
+    """A 2D attention layer (pixels, then text), and after or inside it the 1D temporal one, where there is one."""
 
     def __init__(
         self,
@@ -97,9 +103,11 @@ class SpaceTimeTransformer(nn.Module):
         groups: int,
         temporal: Callable[[], TemporalAttention] | None,
         keys: Keys = "own",
+        inside: Callable[[], InsideTime] | None = None,
+        image_tokens: int = 0,
     ) -> None:
         super().__init__()
-        self.spatial = SpatialTransformer(width, head_width, context_width, mult, groups, keys)
+        self.spatial = SpatialTransformer(width, head_width, context_width, mult, groups, keys, inside, image_tokens)
         self.temporal = temporal() if temporal else None
 
     def forward(

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from pixeldance.nets.attention import Keys, sinusoids
 from pixeldance.nets.blocks import MLP, Convolution, ResBlock, SpaceTimeTransformer, Upsample, channels_last
+from pixeldance.nets.image_tokens import QueryTransformer
+from pixeldance.nets.inside import InsideTime
 from pixeldance.nets.recompute import recomputed
 from pixeldance.nets.temporal import (
     Mixing,
@@ -36,7 +38,8 @@ class UNetConfig:
     widths: channels on each level, the picture halved between them. attention: which levels have it.
     layers: residual blocks a level (one more on the way up). head_width: channels of a head, one number or one a level.
     temporal_convolutions, temporal_attentions: layers in each temporal branch. temporal_place: a temporal convolution
-    stands behind every 2D one, or behind a whole residual block. temporal_norm, temporal_positions: see `temporal.py`.
+    stands behind every 2D one, or behind a whole residual block; "inside": both as in `inside.py`, and of the fields
+    below only temporal_middle counts. temporal_norm, temporal_positions: see `temporal.py`.
     temporal_everywhere: also levels without 2D attention have attention over time. temporal_middle: so has the middle.
     temporal_start: heads of one more, behind the first convolution; 0 for none. The defaults are PixelDance's,
     other values those of the published networks that `pixeldance.exchange` reads.
@@ -47,6 +50,10 @@ class UNetConfig:
     first frame's and the last one's, where their slots are tiled. A small network then has only what changes to find.
     locate: it can also tell where in each frame the object is, if asked: a head of its own on the last features, which
     training asks (`Objective.locate`) and sampling does not.
+    eps: added to variances in the norms of residual blocks on the way up, and before attention on the way down; in the
+    others it is 1e-5.
+    image_tokens: so many tokens are made of the concat channels of the first frame and read beside the text's
+    (`image_tokens.py`); 0 for none.
     """
 
     channels: int = 4
@@ -62,7 +69,7 @@ class UNetConfig:
     temporal: Literal["attention+convolution", "none"] = "attention+convolution"
     temporal_convolutions: int = 2
     temporal_attentions: int = 2
-    temporal_place: Literal["convolution", "block"] = "convolution"
+    temporal_place: Literal["convolution", "block", "inside"] = "convolution"
     temporal_norm: NormOver = "frame"
     temporal_positions: Positions = "ends"
     temporal_everywhere: bool = False
@@ -75,6 +82,8 @@ class UNetConfig:
     frame_embedding: bool = False
     carry: tuple[int, ...] = ()
     locate: bool = False
+    eps: float = 1e-5
+    image_tokens: int = 0
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.attention):
@@ -84,6 +93,11 @@ class UNetConfig:
         if isinstance(self.head_width, tuple) and len(self.head_width) != len(self.widths):
             raise ValueError(
                 f"got head widths {self.head_width} for {len(self.widths)} levels; wanted one number or one a level"
+            )
+        if self.image_tokens and not (self.concat and self.tokens):
+            raise ValueError(
+                f"got image_tokens={self.image_tokens} with concat={self.concat}, tokens={self.tokens}; wanted both: a "
+                "picture to read, and a text to stand beside"
             )
 
     def heads_at(self, level: int) -> int:
@@ -95,20 +109,31 @@ class Level(nn.Module):
     """One residual block and, where the level has attention, one transformer."""
 
     def __init__(
-        self, config: UNetConfig, c_in: int, c_out: int, emb: int, *, attention: bool, temporal: bool, head_width: int
+        self,
+        config: UNetConfig,
+        c_in: int,
+        c_out: int,
+        emb: int,
+        *,
+        attention: bool,
+        temporal: bool,
+        head_width: int,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         convolutions = config.temporal_convolutions if config.temporal != "none" else 0
-        behind_all = config.temporal_place == "block"
+        behind_all, inside = config.temporal_place == "block", config.temporal_place == "inside"
         self.block = ResBlock(
             c_in,
             c_out,
             emb,
             groups=config.groups,
-            temporal=0 if behind_all else convolutions,
+            temporal=0 if behind_all or inside else convolutions,
             film=config.film,
             after=convolutions if behind_all else 0,
             mixing=config.temporal_mixing,
+            residual=inside and convolutions > 0,
+            eps=eps,
         )
         in_time = partial(
             TemporalAttention,
@@ -129,8 +154,12 @@ class Level(nn.Module):
                 config.tokens or None,
                 config.feed_mult,
                 groups=config.groups,
-                temporal=in_time if temporal else None,
+                temporal=in_time if temporal and not inside else None,
                 keys=config.keys,
+                inside=partial(InsideTime, c_out, head_width, config.tokens or None, config.feed_mult)
+                if temporal and inside
+                else None,
+                image_tokens=config.image_tokens,
             )
             if attention
             else None
@@ -194,18 +223,24 @@ class UNet(nn.Module):
         self.conv_in = Convolution(c_input, widths[0], groups=groups, temporal=temporal)
         self.temporal_start = self._start(config) if timed and config.temporal_start else None
 
-        def level(index: int, c_in: int, c_out: int) -> Level:
+        def level(index: int, c_in: int, c_out: int, *, eps: float = 1e-5) -> Level:
             attention = config.attention[index]
             there = attention or config.temporal_everywhere
             width = config.heads_at(index)
-            return Level(config, c_in, c_out, emb, attention=attention, temporal=there, head_width=width)
+            return Level(config, c_in, c_out, emb, attention=attention, temporal=there, head_width=width, eps=eps)
 
+        self.image_tokens = (
+            QueryTransformer(config.concat, config.tokens, config.image_tokens, config.heads_at(-1), config.feed_mult)
+            if config.image_tokens
+            else None
+        )
         skips = [widths[0]]
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         width = widths[0]
         for index, wider in enumerate(widths):
             for _ in range(config.layers):
-                self.down.append(level(index, width, wider))
+                eps = config.eps if config.attention[index] else 1e-5
+                self.down.append(level(index, width, wider, eps=eps))
                 width = wider
                 skips.append(width)
             if index < len(widths) - 1:
@@ -219,7 +254,7 @@ class UNet(nn.Module):
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for index, narrower in reversed(list(enumerate(widths))):
             for _ in range(config.layers + 1):
-                self.up.append(level(index, width + skips.pop(), narrower))
+                self.up.append(level(index, width + skips.pop(), narrower, eps=config.eps))
                 width = narrower
             if index > 0:
                 self.upsample.append(Upsample(width, groups=groups, temporal=temporal))
@@ -242,16 +277,23 @@ class UNet(nn.Module):
         vector: Float[Tensor, "b v"] | None = None,
         residuals: tuple[Tensor, ...] | None = None,
         found: dict[str, Tensor] | None = None,
+        deep: dict[str, Tensor] | None = None,
     ) -> Float[Tensor, "b f c h w"]:
         """`c_noise` is (b,) or (b, f); `residuals`, each (b, f, c', h', w'), are added to the features kept for the way
         up, fine to coarse: after the first convolution, each level's layers and each downsampling. `found` is given
         what a network with `locate` finds besides: "place", (b, f, h, w), the logit that the object is there.
+        `deep` is given what comes up from below the finest level; where it holds that already, from a pass before on
+        videos of the same shape, only the finest level is computed (`diffusion.reuse`).
 
         Height and width must be multiples of 2^(levels - 1).
         """
         b, f = x.shape[:2]
         self._check(x, c_noise, tokens, concat, vector)
         emb = self._embed(c_noise, vector, b, f)
+        if self.image_tokens is not None and concat is not None and tokens is not None:
+            picture = self.image_tokens(concat[:, 0])
+            tokens = torch.cat([tokens, picture.to(tokens)], dim=1)
+            mask = None if mask is None else torch.cat([mask, mask.new_ones(picture.shape[:2])], dim=1)
         frames = x.flatten(0, 1)
         h = channels_last(frames if concat is None else torch.cat([frames, concat.flatten(0, 1)], dim=1))
 
@@ -264,24 +306,31 @@ class UNet(nn.Module):
             h = self.temporal_start(h, f)
         kept = [h]
         down, up = iter(self.down), iter(self.up)
-        for index in range(len(self.config.widths)):
+        below = None if deep is None else deep.get("below")
+        for index in range(len(self.config.widths) if below is None else 1):
             for _ in range(self.config.layers):
                 h = through(next(down), h)
                 kept.append(h)
-            if index < len(self.downsample):
+            if index < len(self.downsample) and below is None:
                 h = self.downsample[index](h, f)
                 kept.append(h)
         if residuals is not None:
+            residuals = residuals if below is None else residuals[: len(kept)]
             got, wanted = [tuple(each.shape) for each in residuals], [(b, f, *each.shape[1:]) for each in kept]
             if got != wanted:
                 raise ValueError(f"got residuals of shapes {got}; this network wants {wanted}")
             kept = [each + added.flatten(0, 1) for each, added in zip(kept, residuals, strict=True)]
-        h = through(self.middle_out, through(self.middle_in, h))
-        for index in range(len(self.config.widths)):
-            for _ in range(self.config.layers + 1):
-                h = through(next(up), torch.cat([h, kept.pop()], dim=1))
-            if index < len(self.upsample):
-                h = self.upsample[index](h, f)
+        if below is None:
+            below = through(self.middle_out, through(self.middle_in, h))
+            for upsample in self.upsample:
+                for _ in range(self.config.layers + 1):
+                    below = through(next(up), torch.cat([below, kept.pop()], dim=1))
+                below = upsample(below, f)
+            if deep is not None:
+                deep["below"] = below
+        h = below
+        for level in list(self.up)[-len(kept) :]:
+            h = through(level, torch.cat([h, kept.pop()], dim=1))
         h = recomputed(norm_silu, self.norm_out, h)
         out = self.conv_out(h)
         if found is not None and self.locate is not None:
@@ -331,5 +380,6 @@ class UNet(nn.Module):
         return (
             (name, parameter)
             for name, parameter in self.named_parameters()
-            if ".temporal." in name or name.startswith(("frame_embedding.", "temporal_start."))
+            if any(part in name for part in (".temporal.", ".residual.", ".inside."))
+            or name.startswith(("frame_embedding.", "temporal_start."))
         )

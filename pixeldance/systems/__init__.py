@@ -2,13 +2,16 @@
 
 from pixeldance.system import System
 from pixeldance.systems import pixeldance
+from pixeldance.systems.dynamicrafter import DYNAMICRAFTER
 from pixeldance.systems.emu_video import EMU_VIDEO
 from pixeldance.systems.flexible_diffusion import FLEXIBLE_DIFFUSION
 from pixeldance.systems.gen_l_video import GEN_L_VIDEO
+from pixeldance.systems.imagen_video import IMAGEN_VIDEO
 from pixeldance.systems.latent_shift import LATENT_SHIFT
 from pixeldance.systems.latent_video import LATENT_VIDEO
 from pixeldance.systems.lvdm import LVDM
 from pixeldance.systems.magicvideo import MAGICVIDEO
+from pixeldance.systems.make_a_video import MAKE_A_VIDEO
 from pixeldance.systems.modelscope import MODELSCOPE
 from pixeldance.systems.nuwa_xl import NUWA_XL
 from pixeldance.systems.pixeldance import PIXELDANCE, SMALL_PIXELDANCE
@@ -35,8 +38,11 @@ PUBLISHED: dict[str, Published] = {
     "lvdm": LVDM,
     "flexible-diffusion": FLEXIBLE_DIFFUSION,
     "vdm": VDM,
+    "make-a-video": MAKE_A_VIDEO,
+    "imagen-video": IMAGEN_VIDEO,
     "emu-video": EMU_VIDEO,
     "svd": SVD,
+    "dynamicrafter": DYNAMICRAFTER,
     "nuwa-xl": NUWA_XL,
     "tune-a-video": TUNE_A_VIDEO,
     "modelscope": MODELSCOPE,

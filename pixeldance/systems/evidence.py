@@ -57,19 +57,25 @@ def evidence(name: str, results: Path = RESULTS) -> Evidence:
     return Evidence(verdict=found.get("verdict", NOT_RUN), found=found)
 
 
+def claims(name: str, results: Path = RESULTS) -> list[Evidence]:
+    """What is known of each claim of a system: of the first, and of those in files NAME.PART.json."""
+    return [evidence(each, results) for each in (name, *(file.stem for file in sorted(results.glob(f"{name}.*.json"))))]
+
+
 def page(results: Path = RESULTS) -> str:
     """docs/systems.md: what every file says of its system, and what was found."""
     parts = [TOP]
-    known = {name: evidence(name, results) for name in PUBLISHED}
+    known = {name: claims(name, results) for name in PUBLISHED}
     parts.append("| system | evidence |\n|---|---|")
-    parts += [f"| [{name}](#{name}) | {each.verdict} |" for name, each in known.items()]
+    parts += [f"| [{name}](#{name}) | {', '.join(claim.verdict for claim in each)} |" for name, each in known.items()]
     for name, published in PUBLISHED.items():
-        parts.append(f"\n## {name}\n\n{published.about.strip()}\n\n**{_sentence(known[name].verdict)}**")
-        found = known[name].found
-        if found:
-            measure = f"{_sentence(found['measure'])}, {found['better']} is better: {known[name].figures}"
-            size = f"{found['seeds']} seeds, {found['requests']} requests"
-            parts[-1] += f" {found['claim']}\n\n{measure}; {size}. `{found['command']}`"
+        parts.append(f"\n## {name}\n\n{published.about.strip()}")
+        for claim in known[name]:
+            parts[-1] += f"\n\n**{_sentence(claim.verdict)}**"
+            if found := claim.found:
+                measure = f"{_sentence(found['measure'])}, {found['better']} is better: {claim.figures}"
+                size = f"{found['seeds']} seeds, {found['requests']} requests"
+                parts[-1] += f" {found['claim']}\n\n{measure}; {size}. `{found['command']}`"
     return "\n".join(parts) + "\n"
 
 

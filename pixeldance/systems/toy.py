@@ -69,6 +69,7 @@ def toy(published: Published) -> Published:
         film=True,
         carry=(0, channels + slots.mask)[: len(system.net.carry)],
     )
+    coarse = _half(published.objective.coarse)
     if (system.process, system.prediction) == (PIXELDANCE.process, PIXELDANCE.prediction):
         system = replace(system, process=VP(betas="cosine", logsnr_shift=-1.5), prediction="v")
     small = replace(
@@ -87,7 +88,7 @@ def toy(published: Published) -> Published:
         window=system.window and Window(length=_half(system.window.length), stride=_half(system.window.stride)),
         step_offset=0.0,
     )
-    return replace(published, system=small)
+    return replace(published, system=small, objective=replace(published.objective, coarse=coarse))
 
 
 def run(small: Published, *, steps: int = 1_000, seed: int = 0) -> Training:

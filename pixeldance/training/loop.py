@@ -52,17 +52,7 @@ def train(run: Training, folder: Path, progress: bool = True) -> Path:
             share(batch, 0, world.size * run.accumulate)
         if saves.checkpoints(folder):
             recipe.check(run, folder)
-        clips, images = run.data(), None if run.images is None else run.images()
-        stream = Stream(
-            clips=clips,
-            images=images,
-            groups=_groups(clips, world, run.workers),
-            image_groups=None if images is None else _groups(images, world, run.workers),
-            batch=run.batch,
-            image_batch=run.image_batch,
-            image_every=run.image_every,
-            seed=run.seed,
-        )
+        stream = opened(run, world)
         saved = saves.newest_whole(folder, world)
         state = State(run, world, saved)
         for source in (stream.clips, *([stream.images] if stream.images is not None else [])):
@@ -75,6 +65,21 @@ def train(run: Training, folder: Path, progress: bool = True) -> Path:
             saved = _go_on(state, stream, folder, stop, progress and world.main)
     assert saved is not None
     return saved
+
+
+def opened(run: Training, world: World) -> Stream:
+    """The data of a run; all processes must call it."""
+    clips, images = run.data(), None if run.images is None else run.images()
+    return Stream(
+        clips=clips,
+        images=images,
+        groups=_groups(clips, world, run.workers),
+        image_groups=None if images is None else _groups(images, world, run.workers),
+        batch=run.batch,
+        image_batch=run.image_batch,
+        image_every=run.image_every,
+        seed=run.seed,
+    )
 
 
 def _groups(source: Source, world: World, workers: int) -> Grouped | None:

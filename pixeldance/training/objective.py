@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
 
@@ -73,6 +74,8 @@ class Objective:
     is the system's (`ImageSlots.noise`). draft: the probability that a last frame that is given is the clip's drawing
     of it (`data.drafts`) instead of a true frame; the frames to be made stay the true ones. also: a random set of
     frames that are given besides.
+    video_text: whether videos are told their text; stills always are. coarse: all frames are given, each as the means
+    of squares of so many latents a side; 0 for none.
     locate: the weight of a second question, where in each frame the object is (`misplaced`); it needs a network with
     `locate` and clips with focus. Pixels ask it too, but faintly: where noise hides the video, only this makes a small
     network read from the text which way things move.
@@ -88,6 +91,8 @@ class Objective:
     draft: float = 0.0
     also: RandomSet | None = None
     locate: float = 0.0
+    video_text: bool = True
+    coarse: int = 0
 
     def __post_init__(self) -> None:
         if self.given < 0 or self.last_of < 1:
@@ -133,8 +138,16 @@ class Objective:
                     frames[LAST] = _drawing(example)
             if self.also is not None:
                 frames |= {index: example.latents[index] for index in self.also(length, rng)}
-        text = "" if drop_text < self.drop_text else example.text
+            if self.coarse:
+                frames = dict(enumerate(coarse(example.latents, self.coarse)))
+        told = drop_text >= self.drop_text and (self.video_text or length == 1)
+        text = example.text if told else ""
         return Instruction(text=text, frames=frames, length=length, fps=example.fps, size=example.size)
+
+
+def coarse(latents: Float[Tensor, "f c h w"], side: int) -> Float[Tensor, "f c h w"]:
+    """What a stage of lower resolution would leave, as large as before: the means of squares of `side` latents."""
+    return F.interpolate(F.avg_pool2d(latents, side), scale_factor=side, mode="nearest")
 
 
 def _drawing(example: Example) -> Latent:

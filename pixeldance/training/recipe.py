@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,10 +124,14 @@ MAY_CHANGE = {
 
 
 def check(run: Training, folder: Path) -> None:
-    """Raise ValueError, naming the fields, where a run is to be continued with another recipe than it began with."""
+    """Raise ValueError, naming the fields, where a run is to be continued with another recipe than it began with.
+
+    Fields that came with later versions count as set to their defaults.
+    """
     before, now = kept(folder), described(run)
     if not before:
         return
+    before = _completed(before, run)
     names = [name for name in {**before, **now} if before.get(name) != now.get(name) and name not in MAY_CHANGE]
     if names:
         told = "; ".join(f"{name}: began with {before.get(name)}, got {now.get(name)}" for name in names)
@@ -147,6 +151,20 @@ def kept(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: not the recipe of a run ({error}); put it back, or train elsewhere") from None
     return dict(before)
+
+
+def _completed(before: Any, value: Any) -> Any:
+    """What was described of a setting, with the defaults of the fields that its record has had since then."""
+    if isinstance(value, functools.partial) and isinstance(before, dict):
+        named = {str(place): each for place, each in enumerate(value.args)} | value.keywords
+        return before | {name: _completed(before[name], each) for name, each in named.items() if name in before}
+    if is_dataclass(value) and not isinstance(value, type) and isinstance(before, dict):
+        known = {f.name: _completed(before[f.name], getattr(value, f.name)) for f in fields(value) if f.name in before}
+        later = [f for f in fields(value) if f.name not in before]
+        added = {f.name: described(f.default) for f in later if f.default is not MISSING}
+        made = {f.name: described(f.default_factory()) for f in later if f.default_factory is not MISSING}
+        return before | known | added | made
+    return before
 
 
 def keep(run: Training, folder: Path) -> None:

@@ -12,6 +12,7 @@ import tiny_published
 import torch
 from command import Run
 
+from pixeldance import checkpoint
 from pixeldance.diffusion.noise import generators
 from pixeldance.diffusion.process import Flow
 from pixeldance.engines import engine
@@ -42,6 +43,11 @@ def ltx(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 @pytest.fixture(scope="module")
 def flf(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return engine.load(tiny_engines.wan(tmp_path_factory.mktemp("flf")))
+
+
+@pytest.fixture(scope="module")
+def framepack(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return engine.load(tiny_engines.framepack(tmp_path_factory.mktemp("framepack")))
 
 
 def asked(made: Engine, *, last: bool = True, frames: int = 9) -> Instruction:
@@ -89,11 +95,33 @@ def test_a_model_for_two_frames_needs_both_and_lets_the_last_go(flf: Engine) -> 
     whole = render(flf, asked(flf))
     np.testing.assert_array_equal(render(flf, asked(flf)), whole)
     assert not np.array_equal(render(flf, asked(flf), tau=0.5), whole)
-    with pytest.raises(ValueError, match=r"got no last frame; wan needs one; engines that do without it: .*ltx, svd"):
+    with pytest.raises(
+        ValueError, match=r"got no last frame; wan needs one; engines that do without it: .*ltx, framepack"
+    ):
         asked(flf, last=False)
 
 
-def test_it_stops_where_it_is_told_to(ltx: Engine) -> None:
+def test_a_video_in_sections_lets_its_last_frame_go(framepack: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, alone = asked(framepack, frames=73), asked(framepack, last=False, frames=73)
+    # Else the last picture takes from the generator what the sections are drawn from.
+    before = framepack.pipe.prepare_image_latents
+    monkeypatch.setattr(framepack.pipe, "prepare_image_latents", lambda *args, generator, **rest: before(*args, **rest))
+    whole, none = render(framepack, both), render(framepack, alone)
+    assert whole.shape == (73, 32, 32, 3)
+    assert not np.array_equal(whole, none)
+    np.testing.assert_array_equal(render(framepack, both, tau=0.0), none)
+    part = render(framepack, both, tau_steps=2)
+    assert not np.array_equal(part, whole)
+    assert not np.array_equal(part, none)
+    np.testing.assert_array_equal(render(framepack, both, late=True, tau_steps=STEPS), whole)
+    with pytest.raises(ValueError, match=r"framepack makes 36k \+ 1, at least 37 and at most 1000: try 37 or 73"):
+        framepack.abilities.length(49)
+
+
+@pytest.mark.parametrize("name", ["ltx", "framepack"])
+def test_it_stops_where_it_is_told_to(name: str, request: pytest.FixtureRequest) -> None:
+    made: Engine = request.getfixturevalue(name)
+    instruction = asked(made, frames={"ltx": 9, "framepack": 73}[name])
     seen = []
 
     def on_step(index: int, latents: torch.Tensor) -> None:
@@ -102,18 +130,23 @@ def test_it_stops_where_it_is_told_to(ltx: Engine) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ltx.render(asked(ltx), generators([0])[0], Sampling(steps=STEPS, tau=0.5), on_step)
+        made.render(instruction, generators([0])[0], Sampling(steps=STEPS, tau=0.5), on_step)
     assert seen == [0, 1]
-    render(ltx, asked(ltx))
+    seen.clear()
+    made.render(instruction, generators([0])[0], Sampling(steps=1), lambda index, _: seen.append(index))
+    assert seen == [0]
 
 
-def test_shots_are_handed_on_as_pixels(ltx: Engine) -> None:
-    before = ltx.latents(asked(ltx, last=False), generators([7])[0], Sampling(steps=STEPS, guidance=2.0))
-    frames = ltx.decode(before[None])[0]
-    np.testing.assert_array_equal(frames, render(ltx, asked(ltx, last=False)))
-    chained = Instruction(text="a red ball", frames={FIRST: before[-1]}, length=9, size=(32, 32))
-    given = Instruction(text="a red ball", frames={FIRST: frames[-1]}, length=9, size=(32, 32))
-    np.testing.assert_array_equal(render(ltx, chained), render(ltx, given))
+@pytest.mark.parametrize(("name", "length"), [("ltx", 9), ("framepack", 37)])
+def test_shots_are_handed_on_as_pixels(name: str, length: int, request: pytest.FixtureRequest) -> None:
+    made: Engine = request.getfixturevalue(name)
+    alone = asked(made, last=False, frames=length)
+    before = made.latents(alone, generators([7])[0], Sampling(steps=STEPS, guidance=2.0))
+    frames = made.decode(before[None])[0]
+    np.testing.assert_array_equal(frames, render(made, alone))
+    chained = Instruction(text="a red ball", frames={FIRST: before[-1]}, length=length, size=(32, 32))
+    given = Instruction(text="a red ball", frames={FIRST: frames[-1]}, length=length, size=(32, 32))
+    np.testing.assert_array_equal(render(made, chained), render(made, given))
 
 
 @pytest.mark.parametrize("kind", ["svd", "i2vgen", "cogvideox", "skyreels"])
@@ -180,7 +213,7 @@ def test_the_command_renders_and_verifies(run: Run, ltx: Engine, tmp_path: Path)
     code, _, err = run("generate", "a red ball moves left", *ends, *asked, "-o", tmp_path / "out.mkv")
     assert code == 0, err
     receipt = json.loads((tmp_path / "out.json").read_text())
-    assert receipt["model"] == {"folder": str(ltx.folder), "sha256": engine.folder_hash(ltx.folder), "loras": []}
+    assert receipt["model"] == {"folder": str(ltx.folder), "sha256": checkpoint.model_hash(ltx.folder), "loras": []}
     code, out, _ = run("verify", tmp_path / "out.json")
     assert (code, out.splitlines()[-1]) == (0, "verified")
     code, _, err = run("generate", "a red ball", *ends, *asked, "--frames", 8, "-o", tmp_path / "no.mkv")

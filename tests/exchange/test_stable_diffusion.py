@@ -242,6 +242,21 @@ def test_the_hub_is_not_asked_when_offline(monkeypatch: pytest.MonkeyPatch, tmp_
         folder.locate("owner/name")
 
 
+def test_a_mistyped_folder_is_told_before_the_hub_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("it was asked"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "wan").mkdir(parents=True)
+    for name in ("runs/wam", "run/wan"):
+        with pytest.raises(ValueError, match=rf"{name}: .* \(the nearest is runs/wan\); .* on the hub say {name}@main"):
+            folder.locate(name)
+    with pytest.raises(ValueError, match="runs/other: no such folder; for the model of that name on the hub"):
+        folder.locate("runs/other")
+    with pytest.raises(ValueError, match=r"a checkpoint, or OWNER/NAME on the hub \(the nearest is .*/runs/wan\)"):
+        folder.locate(str(tmp_path / "runs" / "wen"))
+
+
 def test_a_name_on_the_hub_is_pinned_to_its_commit(
     monkeypatch: pytest.MonkeyPatch, stored: Path, tmp_path: Path
 ) -> None:

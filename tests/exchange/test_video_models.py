@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from pixeldance.condition import ImageSlots
-from pixeldance.exchange import published
+from pixeldance.exchange import names, published, stable_video
 from pixeldance.exchange.animatediff import PLACES, animated
 from pixeldance.exchange.weights import given
 from pixeldance.nets.temporal import interleaved
@@ -102,3 +102,49 @@ def test_modelscope_is_itself(tmp_path: Path) -> None:
     back = given(found.names, state, like)
     assert back.keys() == like.keys()
     assert all(torch.equal(each, found.weights["unet"][key]) for key, each in back.items())
+
+
+def svd_network() -> Any:
+    theirs = diffusers.UNetSpatioTemporalConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        cross_attention_dim=12,
+        num_attention_heads=(2, 4),
+        projection_class_embeddings_input_dim=24,
+        addition_time_embed_dim=8,
+    )
+    return tiny_published.randomised(theirs, std=0.1)
+
+
+@torch.no_grad()
+def test_stable_videos_network_is_itself_and_goes_back_to_its_bytes(tmp_path: Path) -> None:
+    theirs = svd_network()
+    theirs.save_pretrained(tmp_path)
+    net = stable_video.network(tmp_path).eval()
+    x, tokens, concat = torch.randn(2, 3, 4, 8, 8), torch.randn(2, 1, 12), torch.randn(2, 3, 4, 8, 8)
+    steps, numbers = torch.tensor([-0.7, 1.6]), [6.0, 127.0, 0.02]
+    both, ids = torch.cat([x, concat], dim=2), torch.tensor([numbers] * 2)
+    wanted = theirs(both, steps[0], tokens, ids).sample[:1], theirs(both, steps[1], tokens, ids).sample[1:]
+    vector = stable_video.told(numbers, 24).expand(2, -1)
+    got = net(x, steps, tokens=tokens, concat=concat, vector=vector)
+    assert got.std() > 0.1
+    torch.testing.assert_close(got, torch.cat(wanted), atol=1e-5, rtol=0)
+    other = net(x.flip(1), steps, tokens=tokens, concat=concat.flip(1), vector=vector).flip(1)
+    assert (other - got).abs().max() > 1e-3, "the order of the frames changed nothing"
+    stored = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    like = {key: tuple(each.shape) for key, each in stored.items()}
+    back = given(names.unet(net.config), net.state_dict(), like)
+    assert all(torch.equal(each, stored[key]) for key, each in back.items())
+    assert len(back) == len(net.state_dict())
+    still = net(x[:, :1], steps, tokens=tokens, concat=concat[:, :1], vector=vector)
+    assert still.isfinite().all()
+
+
+def test_another_video_network_is_refused(tmp_path: Path) -> None:
+    tiny_published.unet().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="got a UNet2DConditionModel; wanted UNetSpatioTemporalConditionModel"):
+        stable_video.network(tmp_path)
+    with pytest.raises(ValueError, match="got 5 numbers for a vector of 24; wanted 3"):
+        stable_video.told([1.0] * 5, 24)

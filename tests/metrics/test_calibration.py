@@ -47,6 +47,7 @@ def model(tiny_model: Path, tmp_path: Path) -> Path:
 def test_the_words_keep_a_share_of_what_the_last_frame_brings():
     assert words_of(curve(10, 14, 18, 28, 30)) == {"exact": 1.0, "guide": 0.75, "hint": 0.5}
     assert words_of(curve(10, 30, 12, 28, 30)) == {"exact": 1.0, "guide": 0.75, "hint": 0.75}  # from there on
+    assert words_of(curve(10, 25, 25, 30, 30)) == {"exact": 1.0, "guide": 0.25, "hint": 0.25}  # 0.75 is as exact
     assert words_of(curve(10, 10.9)) == {"exact": 1.0}
     assert words_of(curve(10, 12)) == {"exact": 1.0, "guide": 1.0, "hint": 1.0}
     assert words_of(curve(20, 15)) == {"exact": 1.0}

@@ -178,6 +178,21 @@ def test_the_residuals_door() -> None:
         assert not torch.allclose(net(**given, residuals=one), before, atol=1e-3), place
 
 
+@torch.no_grad()
+def test_deep_features_are_handed_on_and_spare_the_levels_below_the_finest() -> None:
+    net, given = randomised(UNet(PLAIN)), inputs(PLAIN, 2, 4, 8, 8) | {"residuals": residuals(1.0)}
+    whole, kept, passed = net(**given), dict[str, Tensor](), list[str]()
+    for name in ("down.0", "down.1", "middle_in", "up.0", "upsample.0", "up.2", "up.3"):
+        net.get_submodule(name).register_forward_hook(lambda *_, name=name: passed.append(name))
+    assert torch.equal(net(**given, deep=kept), whole)
+    assert len(passed) == 7
+    passed.clear()
+    assert torch.equal(net(**given, deep=kept), whole)
+    assert passed == ["down.0", "up.2", "up.3"]
+    later = net(**given | {"x": 0.9 * given["x"]}, deep=kept)
+    assert not torch.allclose(later, whole, atol=1e-3)  # the finest level sees what is new
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_gradients_reach_every_parameter(config: UNetConfig) -> None:
     net = randomised(UNet(config))

@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 
 from pixeldance import checkpoint
+from pixeldance.data.clip import Example
 from pixeldance.data.encode import encode
 from pixeldance.data.toybox import clip
 from pixeldance.diffusion.noise import generators
 from pixeldance.generate import Sampling, generate
 from pixeldance.instruction import Instruction
+from pixeldance.nets.attention import TransformerBlock
+from pixeldance.nets.unet import UNet
 from pixeldance.system import Parts, System
 from pixeldance.systems import PUBLISHED
 from pixeldance.systems.toy import FPS, FRAMES, SIZE, TOY_WORLD, run, toy
-from pixeldance.training.objective import loss
+from pixeldance.training.objective import coarse, loss
 from pixeldance.training.sets import RandomSet
 
 TEXT = "a red square moves left"
@@ -153,3 +156,67 @@ def test_flexible_diffusion_gives_sets_of_every_kind() -> None:
         assert torch.equal(torch.as_tensor(latent), example.latents[index])
     with pytest.raises(ValueError, match="wanted one or more of none, leading, any"):
         RandomSet(kinds=())
+
+
+def test_dynamicrafter_reads_its_picture_through_gates() -> None:
+    """x + attention(x, text) + tanh(gate) attention(x, picture), in every layer that reads the text."""
+    parts = parts_of("dynamicrafter")
+    block = next(each for each in parts.net.modules() if isinstance(each, TransformerBlock) and each.image_tokens)
+    x, context = torch.randn(2, 5, 32), torch.randn(2, 3 + block.image_tokens, 32)
+    assert block.norm_cross is not None
+    assert block.cross_attention is not None
+    open_, shut = torch.tensor([0.7]), torch.tensor([0.0])
+    before = x + block.self_attention(block.norm_self(x))
+    text = block.cross_attention(before, context[:, :3], None, block.norm_cross)
+    picture = block.image_attention(before, context[:, 3:], None, block.norm_cross)
+    for gate in (open_, shut):
+        block.gate.data = gate
+        told = before + text + gate.tanh() * picture
+        torch.testing.assert_close(block(x, context), told + block.feed_forward(told, block.norm_feed))
+
+
+def test_dynamicrafter_with_shut_gates_is_the_network_without_them() -> None:
+    parts = parts_of("dynamicrafter")
+    config = replace(parts.system.net, image_tokens=0)
+    plain, state = UNet(config).eval(), parts.net.state_dict()
+    plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+    code, concat = parts.text([TEXT]), torch.randn(1, FRAMES, config.concat, 4, 4)
+    told = {"tokens": code.tokens, "mask": code.mask, "vector": code.vector}
+    x, level = torch.randn(1, FRAMES, 24, 4, 4), torch.tensor([500.0])
+    opened = parts.net(x, level, concat=concat, **told)
+    for block in parts.net.modules():
+        if isinstance(block, TransformerBlock) and block.image_tokens:
+            block.gate.data.zero_()
+    assert torch.equal(parts.net(x, level, concat=concat, **told), plain(x, level, concat=concat, **told))
+    assert not torch.allclose(opened, plain(x, level, concat=concat, **told))
+    with pytest.raises(ValueError, match="got image_tokens=16 with concat=0"):
+        replace(config, image_tokens=16, concat=0)
+
+
+def test_make_a_video_learns_words_from_stills_alone() -> None:
+    objective = toy(PUBLISHED["make-a-video"]).objective
+    parts = parts_of("make-a-video")
+    for frames, told in ((FRAMES, False), (1, True)):
+        shown = encode(parts.codec, [clip(0, world=TOY_WORLD, size=SIZE, frames=frames)])[0]
+        asked = [objective.instruct(shown, rng) for rng in generators(range(40))]
+        assert {each.text for each in asked} == ({shown.text, ""} if told else {""})
+        # As often as not it is shown where the video ends, and then learns to make what lies between.
+        ends = sum(-1 in each.frames for each in asked)
+        assert (10 < ends < 30) if frames > 1 else ends == 0
+
+
+def test_imagen_video_is_given_what_a_smaller_stage_would_leave() -> None:
+    latents = torch.arange(2 * 16.0).reshape(2, 1, 4, 4)
+    left = coarse(latents, 2)
+    assert left[0, 0].tolist() == [[2.5, 2.5, 4.5, 4.5]] * 2 + [[10.5, 10.5, 12.5, 12.5]] * 2
+    parts, objective = parts_of("imagen-video"), toy(PUBLISHED["imagen-video"]).objective
+    shown = Example(text=TEXT, latents=torch.randn(FRAMES, 24, 4, 4))
+    frames = objective.instruct(shown, generators([0])[0]).frames
+    assert list(frames) == list(range(FRAMES))
+    assert torch.equal(torch.stack([torch.as_tensor(each) for each in frames.values()]), coarse(shown.latents, 2))
+    base = asked(parts.system)
+    made = [
+        generate(parts, [replace(base, frames=dict(enumerate(given)))], generators([3]), Sampling(steps=2))
+        for given in (coarse(shown.latents, 2), coarse(shown.latents.flip(0), 2))
+    ]
+    assert not torch.allclose(*made)

@@ -17,6 +17,8 @@ import pytest
 from command import program
 from tiny_run import RUN, SMALLER, Colours, lines, same
 
+from pixeldance.data.toybox import ONE_OBJECT
+from pixeldance.data.toybox.source import Toybox
 from pixeldance.training.loop import latest, train
 from pixeldance.training.recipe import check, described
 
@@ -188,13 +190,21 @@ def test_another_recipe_is_refused_and_named(unbroken: Path, tmp_path: Path):
 
 def test_fields_that_came_after_a_run_began_have_their_defaults(unbroken: Path, tmp_path: Path):
     folder = shutil.copytree(unbroken.parent, tmp_path / "run")
+    worlds = replace(OFTEN, data=partial(Toybox, world=ONE_OBJECT))
     record = json.loads((folder / "run.json").read_text())
+    record["recipe"]["data"] = described(worlds)["data"]
     del record["recipe"]["system"]["step_offset"], record["recipe"]["system"]["net"]["temporal_place"]
+    del record["recipe"]["objective"]["locate"], record["recipe"]["objective"]["weight"]["cap"]
+    del record["recipe"]["data"]["world"]["styles"], record["recipe"]["max_unreadable"]
     (folder / "run.json").write_text(json.dumps(record))
-    check(OFTEN, folder)
+    check(worlds, folder)
+    with pytest.raises(ValueError, match=r"^\S+ is a run of another recipe \(objective: began with"):
+        check(replace(worlds, objective=replace(OFTEN.objective, locate=0.5)), folder)
+    with pytest.raises(ValueError, match=r"^\S+ is a run of another recipe \(data: began with"):
+        check(replace(worlds, data=partial(Toybox, world=replace(ONE_OBJECT, styles=("ink",)))), folder)
     told = replace(SMALLER, step_offset=-1.0)
     with pytest.raises(ValueError, match="system: began with"):
-        check(replace(OFTEN, system=told), folder)
+        check(replace(worlds, system=told), folder)
 
 
 def test_a_recipe_that_never_trained_binds_nobody(tmp_path: Path):
