@@ -22,9 +22,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import from its own layer and from those above it in this list.
 LAYERS = [
-    {"instruction", "diffusion", "nets"},
-    {"condition", "codec", "system", "checkpoint", "adapter", "atomic", "image", "sheet", "video", "video_read"},
-    {"generate", "pipeline", "receipt", "film", "edit", "training", "data", "metrics"},
+    {"instruction", "diffusion", "nets", "cluster"},
+    {
+        "condition",
+        "codec",
+        "system",
+        "checkpoint",
+        "adapter",
+        "atomic",
+        "image",
+        "sheet",
+        "video",
+        "video_read",
+        "work",
+    },
+    {"generate", "pipeline", "forecast", "receipt", "film", "edit", "training", "data", "metrics"},
     {"systems", "reproduce"},
     {"exchange", "engines", "serve", "cli", "__main__"},
 ]

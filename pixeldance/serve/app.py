@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
@@ -55,14 +55,15 @@ def create_app(
     app.include_router(studio.routes())
 
     @app.get("/health", tags=["Server"])
-    def health() -> Health:
+    async def health() -> Health:
         """Whether the server is there."""
-        return Health(queued=serving.jobs.count("queued"), running=serving.jobs.count("running"))
+        queued, running = [await serving.look(serving.jobs.count, state) for state in ("queued", "running")]
+        return Health(queued=queued, running=running)
 
     @app.get("/files/{name}/{file}", tags=["Server"], responses=errors(404), response_class=FileResponse)
-    def file(name: str, file: str) -> FileResponse:
+    async def file(name: str, file: str) -> Response:
         """A result, by the name that a task tells; while it is made, what can be seen of it so far."""
-        return serving.named(name, file)
+        return await serving.look(serving.named, name, file)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -156,6 +156,7 @@ def routes(serving: Serving) -> APIRouter:
     @router.post("", responses=errors(413, 422, 429))
     async def create(task: Create, key: KEY = None) -> Created:
         """Ask for a video."""
+        await serving.room(key)
         told = await run_in_threadpool(asked, task, serving.model, serving.fetch)
         return Created(id=PREFIX + (await serving.submit(told, key)).id)
 
@@ -178,9 +179,9 @@ def routes(serving: Serving) -> APIRouter:
         return Tasks(total=total, items=[shown(job, request) for job in jobs])
 
     @router.get("/{id}", responses=errors(404))
-    def task(id: str, request: Request) -> Task:
+    async def task(id: str, request: Request) -> Task:
         """How far a task is, and where its results are."""
-        return shown(found(serving, id), request)
+        return shown(await serving.look(found, serving, id), request)
 
     @router.delete("/{id}", responses=errors(404))
     def delete(id: str) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from pixeldance.film.story import Script, Story, check
 from pixeldance.receipt import Model
 from pixeldance.serve.refused import invalid
 from pixeldance.serve.requests import picture
-from pixeldance.system import System
+from pixeldance.system import Maker
 
 MOST_SHOTS, MOST_FRAMES, MOST_PICTURES = 100, 20_000, 40
 NAME = "the story"
 
 
-def planned(story: Story, pictures: Mapping[str, str], system: System, model: Model) -> Plan:
+def planned(story: Story, pictures: Mapping[str, str], system: Maker, model: Model) -> Plan:
     """The plan of a story whose pictures are data URLs. Raises ValueError, naming the shot, for what cannot be made."""
     files = {name: picture(url, "pictures") for name, url in pictures.items()}
     script = Script(story=story, name=NAME, folder=Path(), pictures=files)
@@ -27,7 +27,7 @@ def planned(story: Story, pictures: Mapping[str, str], system: System, model: Mo
     return plan_film(script, system, model)
 
 
-def check_size(story: Story, pictures: Mapping[str, str], system: System) -> None:
+def check_size(story: Story, pictures: Mapping[str, str], system: Maker) -> None:
     """Raise Refused for more than a server takes on; planning it would already be work."""
     fps = system.fps if story.fps is None else story.fps
     frames = sum(

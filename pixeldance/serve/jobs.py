@@ -32,12 +32,13 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal,
     or_,
     select,
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql import ColumnElement
 
@@ -48,6 +49,8 @@ LEASE = 10.0
 """Seconds for which a worker holds a job that it does not renew."""
 FRUITLESS = 3
 """So many claims without a step saved, and a job is held to be what kills its workers."""
+ADDING = 0x50444A51
+"""The number of PostgreSQL's advisory lock under which jobs are added to a queue with a limit."""
 
 metadata = MetaData()
 TABLE = Table(
@@ -117,7 +120,8 @@ class Job:
         return (self.updated_at - self.started_at) / made * (self.total - self.done)
 
 
-SHOWN = [C[field.name] for field in fields(Job)]
+NAMES = [field.name for field in fields(Job)]
+SHOWN = [C[name] for name in NAMES]
 
 
 class QueueFull(Exception):
@@ -148,11 +152,9 @@ class Jobs:
         model: the hash of the one that is to make it; only its workers are given the job.
         Raises QueueFull where `most_queued` wait already.
         """
-        known = None if key is None else self._one(C.key == key)
+        known = self._of_key(key)
         if known is not None:
             return known, False
-        if most_queued is not None and self.count("queued") >= most_queued:
-            raise QueueFull(f"got a job when {most_queued} are waiting; wait for one of them to start")
         now = time.time()
         values = {
             "id": secrets.token_hex(16),
@@ -168,14 +170,27 @@ class Jobs:
             "created_at": now,
             "updated_at": now,
         }
+        row = select(*(literal(value, C[name].type) for name, value in values.items()))
+        if most_queued is not None:  # counted by the statement that adds: nobody comes in between
+            waiting = select(func.count()).select_from(TABLE).where(C.state == "queued")
+            row = row.where(waiting.scalar_subquery() < most_queued)
         try:
             with self.engine.begin() as connection:
-                return _job(connection.execute(insert(TABLE).values(values).returning(*SHOWN)).one()), True
+                if most_queued is not None and self.engine.dialect.name == "postgresql":
+                    # Many write there at once, and none sees what the others have not committed: one adds at a time.
+                    connection.execute(select(func.pg_advisory_xact_lock(ADDING)))
+                new = connection.execute(insert(TABLE).from_select([*values], row).returning(*SHOWN)).one_or_none()
         except IntegrityError:  # the same key, from another request at the same moment
-            known = self._one(C.key == key)
-            if key is None or known is None:
+            known = self._of_key(key)
+            if known is None:
                 raise
             return known, False
+        if new is not None:
+            return _job(new), True
+        known = self._of_key(key)  # that other request may have had the last place
+        if known is None:
+            raise QueueFull(f"got a job when {most_queued} are waiting; wait for one of them to start")
+        return known, False
 
     def get(self, id: str) -> Job | None:
         """The job with this id."""
@@ -206,8 +221,10 @@ class Jobs:
         states: Sequence[State] = (),
         ids: Sequence[str] = (),
         kind: Kind | None = None,
+        counted: bool = True,
     ) -> tuple[list[Job], int]:
-        """Some jobs in order of arrival, and how many there are in all; `after` is the number of the one before."""
+        """Some jobs in order of arrival, and how many there are in all (not `counted`: how many these are); `after` is
+        the number of the one before."""
         rules: list[ColumnElement[bool]] = []
         if after is not None:
             rules.append(C.number < after if newest_first else C.number > after)
@@ -219,8 +236,10 @@ class Jobs:
             rules.append(C.kind == kind)
         found = select(*SHOWN).where(and_(True, *rules)).order_by(C.number.desc() if newest_first else C.number)
         with self.engine.connect() as connection:
-            total = connection.scalar(select(func.count()).select_from(TABLE).where(and_(True, *rules))) or 0
-            return [_job(row) for row in connection.execute(found.limit(limit).offset(offset))], total
+            jobs = [_job(row) for row in connection.execute(found.limit(limit).offset(offset))]
+            if not counted:
+                return jobs, len(jobs)
+            return jobs, connection.scalar(select(func.count()).select_from(TABLE).where(and_(True, *rules))) or 0
 
     # What workers do.
 
@@ -311,6 +330,9 @@ class Jobs:
         with self.engine.connect() as connection:
             return set(connection.scalars(select(C.id)))
 
+    def _of_key(self, key: str | None) -> Job | None:
+        return None if key is None else self._one(C.key == key)
+
     def _one(self, rule: ColumnElement[bool]) -> Job | None:
         with self.engine.connect() as connection:
             row = connection.execute(select(*SHOWN).where(rule)).one_or_none()
@@ -330,15 +352,29 @@ def open_jobs(where: Path | str, keep: float = Jobs.keep) -> Jobs:
     """The store in a file, which is made where there is none, or at a database's address (postgresql+psycopg://...).
 
     A commit is on the disk when it returns, so that neither kill -9 nor a power cut takes a job that was promised.
+    Raises ValueError for an address at which there is no such database.
     """
     if isinstance(where, str):
-        engine = create_engine(where)
+        engine = _database(where)
     else:
         engine = create_engine(f"sqlite:///{where}", connect_args={"timeout": 60})
         event.listen(engine, "connect", _durable)
     metadata.create_all(engine)
     _grow(engine)
     return Jobs(engine=engine, keep=keep)
+
+
+def _database(address: str) -> Engine:
+    try:
+        engine = create_engine(address)
+        engine.connect().close()
+    except ModuleNotFoundError as error:
+        wanted = "postgresql+psycopg://USER@HOST/NAME, and pip install 'pixeldance[postgres]'"
+        raise ValueError(f"got a database whose driver {error.name} is not installed; wanted {wanted}") from None
+    except SQLAlchemyError as error:  # whose text may hold the password, where the address cannot be read
+        said = str(error.__cause__ or type(error).__name__).strip()
+        raise ValueError(f"cannot open the jobs' database: {said}; check its address") from None
+    return engine
 
 
 def _grow(engine: Engine) -> None:
@@ -360,4 +396,4 @@ def _waiting() -> dict[str, Any]:
 
 
 def _job(row: Any) -> Job:
-    return Job(**{field.name: getattr(row, field.name) for field in fields(Job)})
+    return Job(**dict(zip(NAMES, row, strict=False)))  # a claimed row has its request behind

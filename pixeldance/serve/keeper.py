@@ -10,12 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from pixeldance.serve.jobs import Jobs
 
 PAUSE = 0.2  # seconds between two looks
 QUICK = 5.0  # a worker that ends sooner than this after its start is not started again at once
 PATIENCE = 10.0  # seconds for workers to save their way before they are killed
+
+
+@runtime_checkable
+class Started(Protocol):
+    """A worker as `subprocess.Popen` shows it, wherever it runs."""
+
+    def poll(self) -> int | None: ...
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def kill(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +45,19 @@ class Crew:
     save_every: int = 5
     loras: Path | None = None
 
-    def start(self, name: str, keep: float) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, keep: float) -> Started:
         """A new worker."""
-        told = {"store": self.store, "model": self.model, "name": name, "parent": os.getpid(), "keep": keep}
-        told |= {"threads": self.threads, "save-every": self.save_every}
-        told |= {name: value for name, value in (("memory", self.memory), ("loras", self.loras)) if value is not None}
-        options = [part for option, value in told.items() for part in (f"--{option}", str(value))]
+        options = [*self.options(name, keep), "--parent", str(os.getpid())]
         command = [sys.executable, "-m", "pixeldance.serve.worker", *options]
         # In a group of its own: Ctrl-C in a terminal is for us, and we tell the workers.
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+
+    def options(self, name: str, keep: float) -> list[str]:
+        """What a worker is told on its command line, but for who started it."""
+        told = {"store": self.store, "model": self.model, "name": name, "keep": keep}
+        told |= {"threads": self.threads, "save-every": self.save_every}
+        told |= {name: value for name, value in (("memory", self.memory), ("loras", self.loras)) if value is not None}
+        return [part for option, value in told.items() for part in (f"--{option}", str(value))]
 
 
 @contextmanager
@@ -56,7 +74,7 @@ def kept(crew: Crew, jobs: Jobs) -> Iterator[None]:
 
 
 def _keep(crew: Crew, jobs: Jobs, over: threading.Event) -> None:
-    workers: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+    workers: dict[str, tuple[Started, float]] = {}
     while not over.wait(PAUSE):
         for name, (process, start) in list(workers.items()):
             if process.poll() is not None:

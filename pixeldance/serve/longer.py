@@ -16,15 +16,15 @@ from PIL import Image
 from pixeldance.atomic import atomic_file
 from pixeldance.film.calls import Call, Given, Plan
 from pixeldance.film.extend import plan_extension
-from pixeldance.film.plan import Take, chain, frames_in, lengths
+from pixeldance.film.plan import Take, chain, check_calls, frames_in, lengths
 from pixeldance.image import Frame
-from pixeldance.pipeline import instruct
 from pixeldance.receipt import Model as Recorded
+from pixeldance.serve.ends import Change
 from pixeldance.serve.places import Places
 from pixeldance.serve.refused import invalid
 from pixeldance.serve.requests import Asked, Model, New, checked
 from pixeldance.serve.tasks import LongTask, LoraAsked
-from pixeldance.system import System
+from pixeldance.system import Maker
 from pixeldance.video import iterate_video
 from pixeldance.video_read import CONTAINERS, open_container
 
@@ -32,7 +32,7 @@ MOST_FRAMES = 2000
 MAGIC = {b"ftyp": ".mp4", b"\x1a\x45\xdf\xa3": ".mkv"}
 
 
-def source(places: Places, data: bytes, system: System) -> tuple[str, Frame, Frame, int, float]:
+def source(places: Places, data: bytes, system: Maker) -> tuple[str, Frame, Frame, int, float]:
     """Keep a video: (the name that it is kept under, its first and last frame, how many it has, its rate).
 
     Raises Refused for what is none, is of another size than the model makes, or is too long.
@@ -49,11 +49,11 @@ def source(places: Places, data: bytes, system: System) -> tuple[str, Frame, Fra
         with opened:  # before anything is decoded; a file may say that it is to be turned
             stated = (stream.height, stream.width)
         if stated[::-1] not in system.sizes:
-            instruct(system, "any", height=stated[0], width=stated[1])
+            system.size(*stated)
         frames, fps = iterate_video(file)
         first = last = next(frames)
         height, width = first.shape[:2]
-        instruct(system, "any", height=height, width=width)
+        system.size(height, width)
         there = 1
         for there, last in enumerate(frames, start=2):  # noqa: B007 (the last one is wanted)
             if there > MOST_FRAMES:
@@ -80,14 +80,24 @@ def extension(places: Places, model: Model, asked: Asked, data: bytes, loras: tu
     )
 
 
-def edit(places: Places, model: Model, asked: Asked, data: bytes, loras: tuple[LoraAsked, ...]) -> New:
-    """A video made anew from the text, between `asked.first` and `asked.last`: edited ends, or else its own."""
+def edit(
+    places: Places,
+    model: Model,
+    asked: Asked,
+    data: bytes,
+    loras: tuple[LoraAsked, ...],
+    change: Change | None = None,
+) -> New:
+    """A video made anew from the text, between `asked.first` and `asked.last`: edited ends, or else its own, in which
+    `change` may change something."""
     name, first, last, there, fps = source(places, data, model.system)
+    if change is not None:
+        first, last = change.ends(first, last)
     parts: dict[str, Any] = {"video": name, "start": first, "goal": last, "frames": there, "more": 0, "fps": fps}
     return _new(model, asked, loras, way="edit", **parts)
 
 
-def planned(task: LongTask, system: System, model: Recorded) -> Plan:
+def planned(task: LongTask, system: Maker, model: Recorded) -> Plan:
     """The clips that a task takes. Raises ValueError for what the model cannot make."""
     asked = task.request
     size = (asked.height, asked.width)
@@ -110,6 +120,7 @@ def planned(task: LongTask, system: System, model: Recorded) -> Plan:
     ends = Given(pixels=start, path="first"), None if goal is None else Given(pixels=goal, path="last")
     take = Take(plan=plan, lengths=lengths(system), call=settings, seeds=count(asked.seed), shot=0, shows_start=True)
     chain(take, asked.prompt, *ends, task.frames - 1)
+    check_calls(plan, system)
     return plan
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from pixeldance import checkpoint
 from pixeldance.atomic import atomic_folder
 from pixeldance.diffusion.noise import generators
 from pixeldance.diffusion.resume import Point, resumable
-from pixeldance.diffusion.sample import dpmpp_2m
+from pixeldance.diffusion.sample import Step
 from pixeldance.film.calls import Piece, Plan
 from pixeldance.film.receipt import FilmReceipt, film_receipt, model_of
 from pixeldance.film.render import film_frames, missing, piece_frames, render_calls
@@ -55,6 +56,12 @@ class Bench:
     save_every: int
     loras: dict[str, Path]
 
+    @property
+    def folder(self) -> Path:
+        """The model's."""
+        assert self.pipeline.folder is not None, "a worker's model comes from a folder"
+        return self.pipeline.folder
+
 
 def make_clip(bench: Bench, task: ClipTask, text: str) -> None:
     """A clip, from where it was left. text: the task as it was stored, which its point is of."""
@@ -72,10 +79,20 @@ def make_clip(bench: Bench, task: ClipTask, text: str) -> None:
         if stop:
             raise Stop
 
+    def on_step(index: int, _: Tensor) -> None:
+        # Of a pretrained pipeline, which has no points: interrupted, it begins again.
+        bench.beat(index + 1, False)
+        if bench.ending():
+            raise Stop
+
     sampling = asked.sampling()
     show = previewing(bench.places.preview(job) / PREVIEW, pipeline.decode, asked.fps)
-    steps = resumable(watched(sampling.solver, show), rng, read_point(place, text), on_point)
-    video = pipeline.render(asked.instruction(pipeline.system), rng, replace(sampling, solver=steps))
+
+    def around(solver: Step) -> Step:
+        return resumable(watched(solver, show), rng, read_point(place, text), on_point)
+
+    following = on_step if checkpoint.is_pipeline(bench.folder) else None
+    video = pipeline.render(asked.instruction(pipeline.system), rng, replace(sampling, around=around), following)
     receipt = _private(Receipt.of(VIDEO, video, asked, pipeline, time.perf_counter() - start))
     bench.beat(None, False)
     with atomic_folder(bench.places.result(job), overwrite=True) as new:
@@ -115,8 +132,7 @@ def make_long(bench: Bench, task: LongTask) -> None:
 
 def _model(bench: Bench, task: AnyTask) -> Model:
     """The model with a task's LoRAs, by hash."""
-    assert bench.pipeline.folder is not None
-    return model_of(bench.pipeline.folder, [(str(bench.loras[each.name]), each.scale) for each in task.loras])
+    return model_of(bench.folder, [(str(bench.loras[each.name]), each.scale) for each in task.loras])
 
 
 def _render(bench: Bench, plan: Plan, store: Store, ready: Callable[[], object]) -> float:
@@ -143,8 +159,8 @@ def _render(bench: Bench, plan: Plan, store: Store, ready: Callable[[], object])
 
     bench.beat(done, False)
     ready()
-    solver = watched(dpmpp_2m(), previewing(folder / PREVIEW, bench.pipeline.decode, plan.fps))
-    render_calls(plan, names, store, bench.pipeline, on_call, on_step, solver=solver)
+    show = previewing(folder / PREVIEW, bench.pipeline.decode, plan.fps)
+    render_calls(plan, names, store, bench.pipeline, on_call, on_step, around=lambda solver: watched(solver, show))
     return seconds
 
 

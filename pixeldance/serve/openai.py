@@ -179,31 +179,37 @@ def routes(serving: Serving) -> APIRouter:
     async def create(request: Request, key: KEY = None) -> Video:
         """Ask for a video."""
         fields, files = await body(request)
+        await serving.room(key)
         asked = await run_in_threadpool(parsed(Create, fields).asked, files, serving.fetch)
         return shown(await serving.submit(asked, key))
 
     @router.get("/videos", responses=errors(404))
-    def videos(
+    async def videos(
         after: str | None = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         order: Literal["asc", "desc"] = "desc",
     ) -> Videos:
         """A page of videos; the next one is `after` the last of this."""
-        start = None if after is None else found(serving, after).number
-        jobs, total = serving.jobs.page(kind="clip", limit=limit, newest_first=order == "desc", after=start)
-        data = [shown(job) for job in jobs]
+
+        def look() -> list[Job]:
+            start = None if after is None else found(serving, after).number
+            newest = order == "desc"
+            return serving.jobs.page(kind="clip", limit=limit + 1, newest_first=newest, after=start, counted=False)[0]
+
+        jobs = await serving.look(look)
+        data = [shown(job) for job in jobs[:limit]]
         first, last = (data[0].id, data[-1].id) if data else (None, None)
-        return Videos(data=data, first_id=first, last_id=last, has_more=total > len(jobs))
+        return Videos(data=data, first_id=first, last_id=last, has_more=len(jobs) > limit)
 
     @router.get("/videos/{id}", responses=errors(404))
-    def video(id: str) -> Video:
+    async def video(id: str) -> Video:
         """How far a video is."""
-        return shown(found(serving, id))
+        return shown(await serving.look(found, serving, id))
 
     @router.get("/videos/{id}/content", responses=errors(404), response_class=FileResponse)
-    def content(id: str, variant: Variant = "video") -> FileResponse:
+    async def content(id: str, variant: Variant = "video") -> FileResponse:
         """The video, its first frame, all its frames in one picture, its last frame, or its receipt."""
-        job = found(serving, id)
+        job = await serving.look(found, serving, id)
         if job.state != "completed":
             raise invalid(f"this video is {STATES[job.state]}; there is nothing to fetch", "id", "video_not_ready")
         return serving.file(serving.places.result(job) / VARIANTS[variant])

@@ -31,6 +31,8 @@ TYPES = {
 }
 """The files of a result, and as what they are sent. (Films have a picture of each shot besides, see `shot_file`.)"""
 
+DATABASE = "PIXELDANCE_DATABASE"
+"""The environment variable with the address of a PostgreSQL database for the jobs, for workers on several machines."""
 FOLDERS = ("points", "previews", "results")  # whose entries are named by the ids of jobs
 SHARED = ("shots", "sources")  # whose entries are named by what they hold, and may be of several jobs
 GRACE = 600.0  # seconds for which files without a job are let be: theirs may be about to be told of
@@ -43,9 +45,9 @@ class Places:
     folder: Path
 
     @property
-    def jobs(self) -> Path:
-        """The database of jobs."""
-        return self.folder / "jobs.sqlite"
+    def jobs(self) -> Path | str:
+        """The database of jobs: a file in the folder, or what the environment names."""
+        return os.environ.get(DATABASE) or self.folder / "jobs.sqlite"
 
     def point(self, job: Job) -> Path:
         """Where a job's point is."""
@@ -93,7 +95,7 @@ def media_type(file: str) -> str | None:
 
 
 def open_places(folder: Path, keep: float) -> tuple[Places, Jobs]:
-    """The folder of a server, made where there is none, and the jobs in it. Nobody else may look into it."""
+    """The folder of a server, made where there is none, and its jobs. Nobody else may look into it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (*FOLDERS, *SHARED):
         (folder / name).mkdir(exist_ok=True, mode=0o700)

@@ -40,6 +40,11 @@ def invalid(message: str, param: str | None = None, code: str = "invalid_value")
     return Refused(400, code, message, param)
 
 
+def queue_full(most: int) -> Refused:
+    """A job when as many wait as may."""
+    return Refused(429, "queue_full", f"got a job when {most} are waiting; wait for one of them to start", wait=5)
+
+
 def unknown(what: str) -> Refused:
     """Something that is not here."""
     return Refused(404, "not_found", f"there is no such {what}; it may have been deleted, or kept long enough")

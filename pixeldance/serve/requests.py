@@ -19,9 +19,9 @@ from pixeldance.receipt import Picture, Request, printable
 from pixeldance.serve.jobs import Job, Jobs, Kind, QueueFull
 from pixeldance.serve.loras import asked as loras_in
 from pixeldance.serve.loras import spelled
-from pixeldance.serve.refused import Refused, invalid
+from pixeldance.serve.refused import Refused, invalid, queue_full
 from pixeldance.serve.tasks import AnyTask, ClipTask
-from pixeldance.system import System
+from pixeldance.system import Maker
 
 MOST_QUEUED = 120
 FASTEST = 240.0
@@ -68,7 +68,7 @@ class Model:
     id: str
     folder: Path
     hash: str
-    system: System
+    system: Maker
     loras: Mapping[str, Path] = field(default_factory=dict)
     words: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})
 
@@ -126,8 +126,8 @@ def store(jobs: Jobs, model: Model, new: New, digest: str, key: str | None, most
             digest=digest,
             most_queued=most_queued,
         )
-    except QueueFull as error:
-        raise Refused(429, "queue_full", str(error), wait=5) from None
+    except QueueFull:
+        raise queue_full(most_queued) from None
     if not is_new and job.digest != digest:
         raise Refused(422, "idempotency_key_reused", "this Idempotency-Key came with another request; use a new one")
     return job
@@ -157,9 +157,6 @@ def checked(model: Model, asked: Asked) -> Request:
         index: None if data is None else Picture.of_bytes(np.asarray(instruction.frames[index]), data, "upload")
         for index, data in ((FIRST, asked.first), (LAST, asked.last))
     }
-    whole = sampling.of(system)
-    assert whole.steps is not None
-    assert whole.guidance is not None
     return Request(
         prompt=asked.prompt,
         first=pictures[FIRST],
@@ -170,17 +167,17 @@ def checked(model: Model, asked: Asked) -> Request:
         width=width,
         height=height,
         fps=fps,
-        steps=whole.steps,
-        guidance=whole.guidance,
-        tau=whole.tau,
+        steps=system.steps if sampling.steps is None else sampling.steps,
+        guidance=system.guidance if sampling.guidance is None else sampling.guidance,
+        tau=sampling.tau,
         tau_steps=None,
         seed=seed,
     )
 
 
-def steps_of(system: System, request: Request) -> int:
+def steps_of(system: Maker, request: Request) -> int:
     """How many steps a request takes: as many again where the text makes the first frame."""
-    still = request.first is None and request.frames > 1 and FIRST in system.condition.places
+    still = request.first is None and request.frames > 1 and system.stills
     return request.steps * (2 if still else 1)
 
 
@@ -208,7 +205,7 @@ def picture(address: str, param: str, fetch: Fetch | None = None) -> bytes:
         raise invalid("got a data URL whose base64 is damaged", param) from None
 
 
-def _frames(system: System, asked: Asked, fps: float) -> int | None:
+def _frames(system: Maker, asked: Asked, fps: float) -> int | None:
     """The length in frames; a length in seconds is one in frames at the rate of the video."""
     if asked.seconds is None:
         return asked.frames

@@ -1,5 +1,6 @@
 """What the routes of both dialects share: the store, the model, and how requests are read and answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -7,17 +8,18 @@ from typing import Annotated, Any, TypeVar
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Header
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ValidationError
 
 from pixeldance.serve.jobs import Job, Jobs, State
 from pixeldance.serve.places import Places, media_type, remove
-from pixeldance.serve.refused import Refused, invalid, unknown
+from pixeldance.serve.refused import Refused, invalid, queue_full, unknown
 from pixeldance.serve.requests import MOST_QUEUED, Asked, Fetch, Model, New, store, submit
 
 DECODING = 4  # requests whose pictures are decoded at once: each may take 200 MiB
 KEY = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key is the same job.")]
 Fields = TypeVar("Fields", bound=BaseModel)
+Seen = TypeVar("Seen")
 
 
 class Problem(BaseModel):
@@ -47,6 +49,18 @@ class Serving:
     most_queued: int = MOST_QUEUED
     fetch: Fetch | None = None
 
+    async def look(self, what: Callable[..., Seen], *arguments: Any) -> Seen:
+        """What a call reads in the store. Of a file that takes less than handing it to a thread and back, which under
+        load costs most of a poll; a database elsewhere is asked beside the event loop."""
+        if self.jobs.engine.dialect.name == "sqlite":
+            return what(*arguments)
+        return await run_sync(what, *arguments)
+
+    async def room(self, key: str | None) -> None:
+        """Raise Refused where too many jobs wait, before anything is decoded; what a key repeats is not refused."""
+        if key is None and await self.look(self.jobs.count, "queued") >= self.most_queued:
+            raise queue_full(self.most_queued)
+
     async def submit(self, asked: Asked, key: str | None = None) -> Job:
         """`requests.submit`, beside the event loop."""
         work = (self.jobs, self.model, asked, key, self.most_queued)
@@ -64,13 +78,17 @@ class Serving:
             raise unknown("file")
         return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
-    def named(self, name: str, file: str) -> FileResponse:
+    def named(self, name: str, file: str) -> Response:
         """A file of the job whose results have this name; of one under way, what can be seen of it so far."""
-        job = self.jobs.named(name)
-        if job is None or media_type(file) is None:
+        job, kind = self.jobs.named(name), media_type(file)
+        if job is None or kind is None:
             raise unknown("file")
-        place = self.places.result if job.state == "completed" else self.places.preview
-        return self.file(place(job) / file)
+        if job.state == "completed":
+            return self.file(self.places.result(job) / file)
+        try:  # at one go: the next preview may take its place while it is sent
+            return Response((self.places.preview(job) / file).read_bytes(), media_type=kind)
+        except OSError:
+            raise unknown("file") from None
 
     def forget(self, job: Job, states: tuple[State, ...]) -> bool:
         """Delete a job in one of these states, with its files; whether it was in one."""

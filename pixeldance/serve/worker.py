@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 
 from pixeldance.atomic import DISK_FULL
-from pixeldance.pipeline import Pipeline, load
+from pixeldance.engines import models
+from pixeldance.pipeline import Pipeline
 from pixeldance.serve.jobs import ENDED, LEASE, Job, Jobs, open_jobs
 from pixeldance.serve.loras import found, worn
 from pixeldance.serve.make import Bench, Stop, make_clip, make_film, make_long
@@ -169,7 +170,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     places = Places(folder=given.store)
     jobs = open_jobs(places.jobs, given.keep)
-    pipeline = load(given.model)
+    pipeline = models.opened(given.model)
     assert pipeline.model_hash is not None
     loras = found(given.loras, pipeline.model_hash)
     if given.memory is not None:

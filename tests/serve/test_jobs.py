@@ -167,6 +167,18 @@ def test_a_full_queue_takes_no_more(jobs: Jobs) -> None:
     add(jobs, most_queued=2)
 
 
+def test_a_queue_s_limit_holds_when_many_come_at_once(jobs: Jobs, where: Path | str) -> None:
+    """Two processes of eight threads each start together."""
+    command = [sys.executable, "-c", OPEN + CROWD, str(where)]
+    crowd = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for each in crowd:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    told = [each.communicate("go")[0].split() for each in crowd]
+    assert [each.returncode for each in crowd] == [0, 0]
+    assert max(int(most) for each in told for most in each) == jobs.count("queued") == 7
+
+
 def test_cancelling_and_deleting_stop_what_runs(jobs: Jobs) -> None:
     one, two, three = add(jobs), add(jobs), add(jobs)
     first, second = claim(jobs), claim(jobs)
@@ -200,12 +212,11 @@ def test_pages(jobs: Jobs) -> None:
 
 
 def test_what_ended_is_forgotten_in_time(jobs: Jobs) -> None:
-    short = replace(jobs, keep=0.05)
     one, two, three = add(jobs), add(jobs), add(jobs)
-    short.complete(claim(jobs))
-    jobs.complete(claim(jobs))
+    past, later = claim(jobs), claim(jobs)
+    jobs.complete(later)
     assert jobs.expire() == 0
-    time.sleep(0.1)
+    replace(jobs, keep=-1.0).complete(past)
     assert jobs.expire() == 1
     assert jobs.ids() == {two.id, three.id} != {one.id}
     assert add(jobs).number == 4, "numbers are not given again"
@@ -216,6 +227,23 @@ import sys
 from pathlib import Path
 from pixeldance.serve.jobs import open_jobs
 jobs = open_jobs(sys.argv[1] if "://" in sys.argv[1] else Path(sys.argv[1]))
+"""
+CROWD = """
+import os
+import threading
+from pixeldance.serve.jobs import QueueFull
+def come():
+    for _ in range(4):
+        try:
+            jobs.add("{}", model="m", about={}, total=1, most_queued=7)
+        except QueueFull:
+            pass
+        os.write(1, b"%d\\n" % jobs.count("queued"))
+print("ready", flush=True)
+sys.stdin.read()
+threads = [threading.Thread(target=come) for _ in range(8)]
+for each in threads: each.start()
+for each in threads: each.join()
 """
 WORKER = """
 while (taken := jobs.claim(sys.argv[2], "m")) or jobs.count("queued"):

@@ -1,5 +1,7 @@
 """Extensions and edits by OpenAI's own client, from files and from finished videos; LoRAs; films by the API alone."""
 
+import base64
+import io
 import json
 import signal
 from collections.abc import Iterator
@@ -12,9 +14,11 @@ import openai
 import pytest
 import torch
 from openai import OpenAI
+from PIL import Image
 from serving import Bench, Server, bench, data_url, png
 
 from pixeldance import adapter
+from pixeldance.edit.ends import pasted, recoloured
 from pixeldance.nets.lora import LoRA, attach
 from pixeldance.pipeline import load
 from pixeldance.serve.places import VIDEO
@@ -63,6 +67,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def frames(client: OpenAI, id: str, folder: Path) -> np.ndarray:
     client.videos.download_content(id).write_to_file(folder / "got.mp4")
     return read_video(folder / "got.mp4")[0]
+
+
+def url(pixels: np.ndarray) -> str:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 
 def far(one: np.ndarray, other: np.ndarray) -> float:
@@ -128,6 +138,72 @@ def test_what_cannot_be_extended_says_why(client: OpenAI, clip: bytes, fields: A
     asked = {"prompt": PROMPT, "seconds": "0.5", "video": ("c.mkv", clip, "video/x-matroska")} | fields
     with pytest.raises(openai.BadRequestError, match=message):
         client.videos.extend(**asked)
+
+
+def test_an_edit_recolours_through_masks_or_pastes(client: OpenAI, clip: bytes, tmp_path: Path, made: Bench) -> None:
+    """The ends that are asked of the model are those of `pixeldance edit`, from files and from data URLs alike."""
+    (tmp_path / "clip.mkv").write_bytes(clip)
+    own = read_video(tmp_path / "clip.mkv")[0][[0, -1]]
+    soft = np.zeros((32, 32), np.uint8)
+    soft[4:12, 4:12], soft[4:12, 12] = 255, 128
+    moved = np.roll(soft, 9, axis=1)
+    patch = np.zeros((5, 6, 4), np.uint8)
+    patch[:, :3] = (255, 0, 0, 255)
+
+    def ends(**change: Any) -> list[Any]:
+        asked = client.videos.edit(prompt=PROMPT, video=("c.mkv", clip, "video/x-matroska"), extra_body=change)  # type: ignore[call-arg]
+        text = made.jobs.request(asked.id.removeprefix("video_"))
+        assert text is not None
+        task = read_task(text)
+        assert isinstance(task, LongTask)
+        made.jobs.delete(asked.id.removeprefix("video_"))
+        return [end and end.pixels() for end in (task.request.first, task.request.last)]
+
+    masks = {"mask": url(soft), "last_mask": url(moved), "colour": "#ff8800"}
+    wanted = [recoloured(end, mask, (255, 136, 0)) for end, mask in zip(own, (soft, moved), strict=True)]
+    assert np.array_equal(ends(**masks), wanted)
+    stuck = Image.fromarray(patch)
+    assert np.array_equal(ends(paste=url(patch), at="3,4"), [pasted(end, stuck, 3, 4) for end in own])
+    wanted = [pasted(own[0], stuck, 3, 4), pasted(own[1], stuck, 26, 27)]
+    assert np.array_equal(ends(paste=url(patch), at="3,4", last_at="26,27"), wanted)
+    form = {
+        name: (f"{name}.png", base64.b64decode(each.partition(",")[2]))
+        for name, each in masks.items()
+        if "mask" in name
+    }
+    files: Any = {"video": ("c.mkv", clip), **form}
+    fields = {"prompt": PROMPT, "colour": "#ff8800", "num_inference_steps": "2"}
+    answer = httpx.post(f"{client.base_url}videos/edits", data=fields, files=files, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert client.videos.poll(answer.json()["id"]).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "message"),
+    [
+        ({"colour": "red"}, "colour", "got colour; wanted one way of editing the ends"),
+        (
+            {"mask": data_url(), "last_mask": data_url(), "colour": "red", "at": "1,1"},
+            "mask",
+            "got mask, last_mask, colour",
+        ),
+        (
+            {"mask": data_url(), "last_mask": data_url(), "colour": "reddish"},
+            "colour",
+            "got 'reddish'; wanted a colour",
+        ),
+        ({"mask": data_url(), "last_mask": "data:image/png;base64,AAAA", "colour": "red"}, "last_mask", "cannot read"),
+        ({"paste": data_url(), "at": "1,1"}, "at", "got a patch of 32x32 at 1,1 of a picture of 32x32"),
+        ({"paste": data_url(), "at": "0,0", "last_at": "1,0"}, "last_at", "got a patch of 32x32 at 1,0"),
+        ({"paste": data_url(), "at": "-1,0"}, "at", "String should match pattern"),
+        ({"paste": "http://127.0.0.1/a.png", "at": "0,0"}, "paste", "fetches no URLs"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_change_that_is_none_says_why(client: OpenAI, clip: bytes, change: Any, param: str, message: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=message) as refused:
+        client.videos.edit(prompt=PROMPT, video=("c.mkv", clip, "video/x-matroska"), extra_body=change)  # type: ignore[call-arg]
+    assert refused.value.param == param
 
 
 def test_a_video_of_another_size_is_refused(client: OpenAI, tmp_path: Path) -> None:
