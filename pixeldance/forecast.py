@@ -104,13 +104,13 @@ def clips(
     started: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Forecast:
-    """What `count` clips of one kind take, in so many processes; `started`: the seconds until the model was there.
-    `clock` may be that of the processor, for machines that are busy with other work.
+    """What `count` clips of one kind take, in so many processes, at most one a clip; `started`: the seconds until the
+    model was there. `clock` may be that of the processor, for machines that are busy with other work.
 
     Raises ValueError, before anything large is tried, for what does not fit into the memory that is free, and names the
     nearest length, size or number of processes that does.
     """
-    system, size = pipeline.system, asked.size or pipeline.system.sizes[0]
+    system, size, workers = pipeline.system, asked.size or pipeline.system.sizes[0], min(workers, count)
     memory = _of_clip(system, asked.length, size)
     _refuse(system, asked.length, size, memory, workers)
     seen = _seen(system, asked.length)
@@ -241,9 +241,11 @@ def free_memory() -> float:
     """Bytes that this process could still get: what the machine has, and its control group where it is in one."""
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
     found = [int(each.split()[1]) * 1024 for each in lines if each.startswith("MemAvailable")]
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and limit.read_text().strip().isdigit():
-        found.append(int(limit.read_text()) - int(used.read_text()))
+    group = Path("/sys/fs/cgroup")
+    if (group / "memory.max").exists() and (limit := (group / "memory.max").read_text().strip()).isdigit():
+        used = int((group / "memory.current").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        found.append(int(limit) - used + int(stat.get("file", 0)))  # files that are cached make room when asked to
     return min(found) if found else math.inf
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_fit_is_refused_with_the_change_that_would(
     with pytest.raises(ValueError, match=r"GiB|TiB.*; 4000 frames of 32x32 \(--frames, --size\) would fit"):
         forecast.clips(larger, huge, Sampling())
     with pytest.raises(ValueError, match=r"make them in \d+ processes"):
-        forecast.clips(pipeline, asked(), Sampling(), workers=10_000)
+        forecast.clips(pipeline, asked(), Sampling(), count=10_000, workers=10_000)
     monkeypatch.setattr(forecast, "free_memory", lambda: -1e12)
     with pytest.raises(ValueError, match="no length and size of this model fits"):
         forecast.clips(pipeline, asked(), Sampling())
@@ -150,7 +150,9 @@ def test_the_command(capsys: pytest.CaptureFixture[str], pipeline: Pipeline, tmp
     code, told, _ = in_process(capsys, "plan", "generate", "--count", 3, "--model", tmp_path / "tiny", "--json")
     assert code == 0
     assert set(json.loads(told)) == {"seconds", "memory", "disk", "basis"}
-    code, _, error = in_process(capsys, "plan", "generate", "--model", tmp_path / "tiny", "--workers", 256)
+    code, _, error = in_process(
+        capsys, "plan", "generate", "--model", tmp_path / "tiny", "--count", 256, "--workers", 256
+    )
     assert code == 2
     assert "(--workers)" in error
     code, told, _ = in_process(capsys, "plan", "train", EXPERIMENT, "steps=4")

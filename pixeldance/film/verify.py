@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pixeldance import __version__
 from pixeldance.film.calls import Plan
-from pixeldance.film.extend import Extension, extended
+from pixeldance.film.extend import EDGE, OTHER, Extension, extended
 from pixeldance.film.plan import plan_film
 from pixeldance.film.receipt import FilmReceipt, shown
 from pixeldance.film.render import film_frames, missing, render_calls
@@ -71,7 +71,14 @@ def _planned(receipt: FilmReceipt, system: Maker) -> tuple[Plan, Extension | Non
         extension = Extension.model_validate(said) if isinstance(said, dict) and "extend" in said else None
     except (yaml.YAMLError, ValidationError, RecursionError) as error:
         raise ValueError(f"the receipt says made_from: {receipt.made_from[:80]!r}, no story: {error}") from None
+    if isinstance(said, dict) and "task" in said:
+        raise ValueError("this receipt is of a video that a server extended or edited; such are not made again here")
     if extension is not None:
+        wanted = {EDGE} if extension.to is None else {EDGE, OTHER}
+        if not wanted <= pictures.keys():
+            raise ValueError(
+                f"the receipt has the pictures {sorted(pictures)}, wanted {sorted(wanted)}; it was changed"
+            )
         size, ends = (receipt.height, receipt.width), {path: each.pixels() for path, each in pictures.items()}
         plan = Plan(model=receipt.model, size=size, fps=receipt.fps)
         extension.plan(plan, system, ends)

@@ -7,7 +7,7 @@ so that none is left when we are killed.
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from heapq import heappop, heappush
 from multiprocessing import connection, get_context
 from pathlib import Path
@@ -49,7 +49,8 @@ def render_in_processes(
             for name in ready[: len(idle)]:
                 waiting.remove(name)
                 busy.append(idle.pop())
-                busy[-1].send(name)
+                with suppress(BrokenPipeError):  # it ended while it had nothing to do: why is read below
+                    busy[-1].send(name)
             for worker in connection.wait(busy):
                 name, seconds = _received(worker)
                 busy.remove(worker)

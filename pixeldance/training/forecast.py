@@ -104,7 +104,8 @@ def _memory(run: Training, accumulate: int | None = None, checkpointing: bool | 
 
 def _refuse(run: Training, memory: Band) -> None:
     """Raise ValueError where not even the lower end of the band is free, naming what would be."""
-    room = free_memory() + held().likely
+    on_card = torch.device(run.device).type == "cuda"
+    room = torch.cuda.mem_get_info(run.device)[0] if on_card else free_memory() + held().likely
     if memory.low <= room:
         return
     message = f"got a run that takes {amount(memory.low)} of memory or more, and {amount(room)} are free"

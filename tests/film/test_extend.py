@@ -48,6 +48,11 @@ def test_forwards_from_the_last_frame(old: np.ndarray, tiny_model: Path, run: Ru
     write_video("old.mkv", old[::-1], fps=8, overwrite=True)
     code, _, err = run("verify", "new.json")
     assert (code, "old.mkv is another video now" in err) == (2, True)
+    without, served = ({"pictures": []}, "the receipt has the pictures []"), ({"made_from": "task: long"}, "a server")
+    for changed, says in (without, served):
+        Path("new.json").write_text(json.dumps(json.loads(Path("new.json").read_text()) | changed))
+        code, _, err = run("verify", "new.json")
+        assert (code, says in err, "Traceback" in err) == (2, True, False)
 
 
 def test_backwards_without_a_picture_is_shown_in_reverse(old: np.ndarray, tiny_model: Path, run: Run):
