@@ -83,6 +83,7 @@ def bad_pictures() -> None:
     images[0].save("moving.webp", save_all=True, append_images=images[1:])
     Path("folder.mkv").mkdir()
     Path("notes.json").write_text("{}")
+    Path("weights.pt").write_bytes(b"\x80\x04N.")
 
 
 BAD: list[tuple[list[object], str]] = [
@@ -147,7 +148,7 @@ BAD: list[tuple[list[object], str]] = [
     (["-o", "b.mkv", "--last", "./b-sheet.png", "--sheet", "--force"], "b-sheet.png is read and would be overwritten"),
     (["-o", "frames/", "--first", "frames/frame-0000.png", "--force"], "would be overwritten by frames/"),
     # models
-    (["--model", "nowhere"], "got no config.json; wanted a folder with config.json"),
+    (["--model", "nowhere"], "nowhere: no such folder; wanted a folder in the form of diffusers"),
     (["--model", "a.png"], "got no config.json"),
     (["--model", "weights.pt"], "got a pickle, which can run code"),
 ]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from pixeldance.image import fit, read_image, write_image
+from pixeldance.image import colour_of, fit, read_image, write_image
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -242,6 +242,13 @@ def test_fit_centres_and_never_stretches(rule: str, shape: tuple[int, int], size
     y, x, height, width = extent(image)
     assert (y, x) == pytest.approx((size[0] / 2, size[1] / 2), abs=1)
     assert (height, width) == pytest.approx((2 * radius * scale,) * 2, abs=1 + scale)
+
+
+def test_a_colour_beyond_white_is_none() -> None:
+    assert colour_of("rgb(255,0,7)") == (255, 0, 7)
+    for text in ("rgb(999,0,0)", "rgb(0%,200%,0%)", "#ff880080"):
+        with pytest.raises(ValueError, match="wanted a colour"):
+            colour_of(text)
 
 
 def test_fit_pads_with_the_border_colour_or_the_stated_one() -> None:

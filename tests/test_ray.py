@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from sqlalchemy import select
 
 from pixeldance import cluster
 from pixeldance.serve.jobs import C
-from pixeldance.serve.on_ray import NO_STORE, RayCrew
+from pixeldance.serve.on_ray import NO_STORE, Post, RayCrew
 from pixeldance.serve.places import VIDEO
 
 SOON = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
@@ -169,6 +170,37 @@ def test_a_server_s_jobs_outlive_its_workers_and_a_node(two: Cluster, tmp_path: 
     finally:
         code, _ = server.stop()
     assert code == 128 + signal.SIGTERM
+
+
+def test_a_worker_that_fails_at_once_is_not_started_again_at_once(tmp_path: Path) -> None:
+    post, ended = Post(), []
+    thread = threading.Thread(target=lambda: ended.append(post.run(["--nonsense"], tmp_path, {})))
+    thread.start()
+    process = until(lambda: post.process)
+    assert process.wait() == 2
+    thread.join(0.5)
+    assert ended == []
+    post.end()
+    thread.join()
+    assert ended == [2]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("no address"), "this machine is in no cluster"),
+        (RuntimeError("Version mismatch:\n  Ray: 2.1"), "got --ray auto, .* take us in: Version mismatch: Ray: 2.1"),
+    ],
+)
+def test_a_cluster_that_refuses_says_why(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ValueError, match=message), cluster.joined(cluster.HERE):
+        pass
 
 
 @pytest.mark.parametrize(

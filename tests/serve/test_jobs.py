@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, delete, text
+from sqlalchemy.exc import OperationalError
 
+from pixeldance.serve import identity
 from pixeldance.serve.jobs import FRUITLESS, Job, Jobs, QueueFull, State, metadata, open_jobs
+from pixeldance.serve.outage import tried
+from pixeldance.serve.places import DATABASE, Places, open_places
 
 ABOUT = {"prompt": "a red star"}
 
@@ -308,6 +313,54 @@ def test_the_time_left_is_what_the_steps_since_the_claim_took(jobs: Jobs) -> Non
     ended = jobs.get(job.id)
     assert ended is not None
     assert ended.seconds_left() is None
+
+
+def test_a_store_is_given_no_database_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str) -> tuple[Places, Jobs]:
+        return open_places(tmp_path / name, keep=60.0)
+
+    def without_ids(places: Places, jobs: Jobs) -> None:
+        (places.folder / identity.FILE).unlink()
+        with jobs.engine.begin() as connection:
+            connection.execute(delete(identity.TABLE))
+
+    old, jobs = opened("old")
+    made = old.result(add(jobs))
+    made.mkdir()
+    without_ids(old, jobs)
+    monkeypatch.setenv(DATABASE, f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
+    with pytest.raises(ValueError, match="of the id none; wanted its own"):
+        opened("old")  # has results, of which the new database knows nothing
+    monkeypatch.delenv(DATABASE)
+    opened("old")  # of a version without ids, with a database in its own folder
+    monkeypatch.setenv(DATABASE, f"sqlite:///{tmp_path / 'elsewhere.sqlite'}")
+    with pytest.raises(ValueError, match="of the id none; wanted its own"):
+        opened("old")
+    new, jobs = opened("new")  # nothing anywhere
+    opened("new")
+    for other in ("old", "third"):
+        with pytest.raises(ValueError, match="wanted its own") as told:
+            opened(other)
+        assert identity.FILE in str(told.value)
+    new.result(add(jobs)).mkdir()
+    without_ids(new, jobs)
+    opened("new")  # of a version without ids: they have a job in common
+    assert made.exists()
+
+
+def test_a_database_that_is_away_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = iter([OperationalError("SELECT secret", None, ConnectionError("it is starting up\nwait")), 1])
+
+    def ask() -> object:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer from answer.orig
+        return answer
+
+    over = threading.Event()
+    over.set()
+    assert [tried(ask, over), tried(ask, over)] == [False, True]
+    assert capsys.readouterr().err == "the jobs' database does not answer, it is asked again: it is starting up\n"
 
 
 def test_films_and_clips_are_listed_apart(jobs: Jobs) -> None:

@@ -21,7 +21,7 @@ from pixeldance import adapter
 from pixeldance.edit.ends import pasted, recoloured
 from pixeldance.nets.lora import LoRA, attach
 from pixeldance.pipeline import load
-from pixeldance.serve.places import VIDEO
+from pixeldance.serve.places import RECEIPT, VIDEO
 from pixeldance.serve.tasks import LongTask, read_task
 from pixeldance.video import read_video, write_video
 
@@ -111,6 +111,8 @@ def test_a_finished_video_is_extended_and_edited(client: OpenAI, tmp_path: Path,
     assert text is not None
     task = read_task(text)
     assert isinstance(task, LongTask)
+    receipt = made.places.folder / "results" / edited["id"].removeprefix("video_") / RECEIPT
+    assert json.loads(json.loads(receipt.read_bytes())["made_from"])["task"] == "long", "`verify` knows it by that"
     ends = (task.request.first, task.request.last)
     assert [end and far(end.pixels(), frame) for end, frame in zip(ends, own[[0, -1]], strict=True)] == [0, 0]
     assert client.videos.retrieve(edited["id"]).prompt == "a blue star grows"

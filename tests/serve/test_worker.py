@@ -4,20 +4,25 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from serving import STEPS, Bench, asked, bench
+from sqlalchemy.exc import OperationalError
 
 from pixeldance.receipt import read_receipt, render
-from pixeldance.serve.jobs import Job
+from pixeldance.serve.jobs import Job, Jobs
+from pixeldance.serve.keeper import OUT_OF_MEMORY, SECRET, Crew
 from pixeldance.serve.places import RECEIPT, TYPES, VIDEO
 from pixeldance.serve.points import read_point, save_point
 from pixeldance.serve.tasks import ClipTask, read_task
-from pixeldance.serve.worker import OUT_OF_MEMORY
+from pixeldance.serve.worker import work
 from pixeldance.video import frames_sha256, read_video
 
 
@@ -107,6 +112,9 @@ def test_a_worker_without_room_fails_the_job_and_leaves_nothing_half(made: Bench
     child = made.fork(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)))
     try:
         wait_for(made, small)
+        deadline = time.monotonic() + 30  # what a job leaves is cleared after it has ended
+        while (left := half_made(made, job)) and time.monotonic() < deadline:
+            time.sleep(0.01)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -114,8 +122,12 @@ def test_a_worker_without_room_fails_the_job_and_leaves_nothing_half(made: Bench
     assert (failed.state, failed.error_code) == ("failed", "disk_full")
     assert "disk is full" in str(failed.error_message)
     assert made.now(small).state == "completed", "the next job passes"
-    left = [path for path in made.places.folder.rglob("*") if ".pixeldance" in path.name or job.id in path.name]
     assert left == []
+
+
+def half_made(made: Bench, job: Job) -> list[Path]:
+    """Files that are not finished, and those of a job."""
+    return [path for path in made.places.folder.rglob("*") if ".pixeldance" in path.name or job.id in path.name]
 
 
 def test_a_job_that_takes_too_much_memory_fails_and_the_next_one_passes(made: Bench) -> None:
@@ -157,6 +169,36 @@ def test_an_error_of_our_own_tells_clients_nothing(made: Bench, capfd: pytest.Ca
     hook.remove()
     assert (job.error_code, job.error_message) == ("internal_error", "the server failed at this; its log says why")
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_a_worker_is_not_told_the_token(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET, "0123456789abcdef")
+    process = Crew(store=made.places.folder, model=made.places.folder.parent / "model").start("w", 60.0)
+    assert isinstance(process, subprocess.Popen)
+    told = psutil.Process(process.pid).environ()
+    process.kill()
+    process.wait()
+    assert (SECRET in told, "PATH" in told) == (False, True)
+
+
+def test_a_lost_database_ends_the_worker_and_not_the_job(made: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = result(made, made.finish(made.add()))
+    job, beat, lost = made.add(), made.jobs.beat, threading.Event()
+
+    def away(_: Jobs, *told: Any, **more: Any) -> bool:
+        if made.now(job).done >= 4 and not lost.is_set():
+            lost.set()
+            raise OperationalError("UPDATE", None, ConnectionError("the server closed the connection"))
+        return beat(*told, **more)
+
+    monkeypatch.setattr(Jobs, "beat", away)
+    with pytest.raises(OperationalError):
+        work(made.worker(), threading.Event())
+    left = made.now(job)
+    assert (left.state, left.done) == ("running", 4)
+    made.jobs.release_of("w")
+    assert made.finish(job).state == "completed"
+    assert result(made, job) == wanted
 
 
 @pytest.mark.parametrize("stop", ["delete", "cancel"])
