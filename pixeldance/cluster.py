@@ -5,7 +5,6 @@ Keep them in a closed network.
 """
 
 import logging
-import os
 import re
 import signal
 import socket
@@ -24,7 +23,8 @@ def joined(address: str, *, logs: bool = False) -> Iterator[Any]:
 
     logs: print here what processes on the nodes print, and what Ray says of the nodes.
 
-    Raises ValueError without Ray, for an address that is none, and where no cluster answers.
+    Raises ValueError without Ray, for an address that is none, and where no cluster answers or the one that does
+    refuses us: it is of another version, or wants a key.
     """
     try:
         import ray
@@ -35,11 +35,14 @@ def joined(address: str, *, logs: bool = False) -> Iterator[Any]:
     ending = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=logs)
-    except ConnectionError:
-        raise ValueError(
-            "got --ray, and this machine is in no cluster; begin one (ray start --head) or join one "
-            "(ray start --address HOST:PORT)"
-        ) from None
+    except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
+        if address == HERE and isinstance(error, ConnectionError):
+            raise ValueError(
+                "got --ray, and this machine is in no cluster; begin one (ray start --head) or join one "
+                "(ray start --address HOST:PORT)"
+            ) from None
+        said = " ".join(str(error).split())[:300] or type(error).__name__  # both versions stand on lines of their own
+        raise ValueError(f"got --ray {address}, and that cluster does not take us in: {said}") from None
     try:
         signal.signal(signal.SIGTERM, ending)  # Ray has one of its own set by now
         yield ray
@@ -51,11 +54,6 @@ def elsewhere(ray: Any) -> list[str]:
     """The names of the cluster's machines besides this one."""
     here = socket.gethostname()
     return sorted({node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]} - {here})
-
-
-def environment() -> dict[str, str]:
-    """What processes on other nodes are to have of our environment: all that is ours."""
-    return {name: value for name, value in os.environ.items() if name.startswith("PIXELDANCE_")}
 
 
 def _reach(address: str) -> None:

@@ -165,7 +165,7 @@ def colour_of(text: str) -> Colour:
         channels = ImageColor.getrgb(text)
     except ValueError:
         channels = (0, 0, 0, 0)
-    if len(channels) == 4:  # these have no alpha
+    if len(channels) == 4 or max(channels) > 255:  # these have no alpha, and Pillow reads rgb(999,0,0)
         raise ValueError(f"got {text[:40]!a}; wanted a colour such as white or #ff8800")
     return channels
 

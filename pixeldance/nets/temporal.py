@@ -91,8 +91,8 @@ class TemporalAdaptor(nn.Module):
 
 
 def norm_silu(norm: Callable[[Tensor], Tensor], x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """silu(norm(x))"""
-    return F.silu(norm(x))
+    """silu(norm(x)); in the norm's own memory where no gradient needs it."""
+    return F.silu(norm(x), inplace=not torch.is_grad_enabled())
 
 
 class TemporalAttention(nn.Module):

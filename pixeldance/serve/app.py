@@ -3,6 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp
 from pixeldance import __version__
 from pixeldance.serve import ark, beyond, film_api, longer_api, openai, studio
 from pixeldance.serve.guard import Guard, Rules
+from pixeldance.serve.outage import tried
 from pixeldance.serve.page import STYLE_HASH, page
 from pixeldance.serve.refused import Refused
 from pixeldance.serve.state import Serving, errors, wrong
@@ -95,7 +97,7 @@ def create_app(
 def sweep(serving: Serving, over: threading.Event) -> None:
     """Forget what expired, and remove files that belong to nothing, until it is over."""
     while True:
-        serving.jobs.expire()
-        serving.places.clear(serving.jobs)
+        if tried(serving.jobs.expire, over):
+            tried(partial(serving.places.clear, serving.jobs), over)
         if over.wait(SWEEP):
             return

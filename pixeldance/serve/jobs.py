@@ -366,7 +366,7 @@ def open_jobs(where: Path | str, keep: float = Jobs.keep) -> Jobs:
 
 def _database(address: str) -> Engine:
     try:
-        engine = create_engine(address)
+        engine = create_engine(address, pool_pre_ping=True)
         engine.connect().close()
     except ModuleNotFoundError as error:
         wanted = "postgresql+psycopg://USER@HOST/NAME, and pip install 'pixeldance[postgres]'"

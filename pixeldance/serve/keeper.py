@@ -9,14 +9,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pixeldance.serve.jobs import Jobs
+from pixeldance.serve.outage import tried
 
 PAUSE = 0.2  # seconds between two looks
 QUICK = 5.0  # a worker that ends sooner than this after its start is not started again at once
 PATIENCE = 10.0  # seconds for workers to save their way before they are killed
+OUT_OF_MEMORY = 3
+"""The exit status after a job that took more memory than there is: a fresh process is the sure way to give it back."""
+SECRET = "PIXELDANCE_TOKEN"
+"""The environment variable with what clients send as their key: the server's alone."""
 
 
 @runtime_checkable
@@ -49,8 +55,9 @@ class Crew:
         """A new worker."""
         options = [*self.options(name, keep), "--parent", str(os.getpid())]
         command = [sys.executable, "-m", "pixeldance.serve.worker", *options]
+        environment = {name: value for name, value in os.environ.items() if name != SECRET}
         # In a group of its own: Ctrl-C in a terminal is for us, and we tell the workers.
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0, env=environment)
 
     def options(self, name: str, keep: float) -> list[str]:
         """What a worker is told on its command line, but for who started it."""
@@ -77,10 +84,9 @@ def _keep(crew: Crew, jobs: Jobs, over: threading.Event) -> None:
     workers: dict[str, tuple[Started, float]] = {}
     while not over.wait(PAUSE):
         for name, (process, start) in list(workers.items()):
-            if process.poll() is not None:
-                jobs.release_of(name)
-                if time.monotonic() - start > QUICK:
-                    del workers[name]
+            ended = process.poll() is not None and tried(partial(jobs.release_of, name), over)
+            if ended and time.monotonic() - start > QUICK:
+                del workers[name]
         while len(workers) < crew.count:
             name = secrets.token_hex(8)
             workers[name] = crew.start(name, jobs.keep), time.monotonic()
@@ -93,4 +99,4 @@ def _keep(crew: Crew, jobs: Jobs, over: threading.Event) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        jobs.release_of(name)
+        tried(partial(jobs.release_of, name), over)

@@ -9,15 +9,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixeldance import cluster
-from pixeldance.serve.keeper import Crew
+from pixeldance.serve.keeper import OUT_OF_MEMORY, Crew
+from pixeldance.serve.places import DATABASE
 
 NO_STORE = 4
 """The status of a post on a node that does not see the store."""
+QUICK = 30.0  # seconds: a worker that fails sooner after its start would fail again
+PAUSE = 60.0  # seconds before another one may be started
 
 
 class Post:
@@ -31,13 +34,18 @@ class Post:
         """Start a worker and wait until it ends; its exit status."""
         if not store.is_dir():
             print(f"this node does not see the store {store}; share its folder with all nodes", file=sys.stderr)
-            self.over.wait(60)  # not in a hurry to be started again
+            self.over.wait(PAUSE)
             return NO_STORE
         command = [sys.executable, "-m", "pixeldance.serve.worker", *options, "--parent", str(os.getpid())]
+        # Timed here: what the server sees began when it asked for room in the cluster.
+        start = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=os.environ | environment)
         if self.over.is_set():
             self.process.terminate()
-        return self.process.wait()
+        status = self.process.wait()
+        if status not in (0, OUT_OF_MEMORY) and time.monotonic() - start < QUICK:
+            self.over.wait(PAUSE)
+        return status
 
     def end(self) -> None:
         """Tell the worker to save its way and end."""
@@ -90,4 +98,6 @@ class RayCrew(Crew):
 
     def start(self, name: str, keep: float) -> Away:
         """A new worker, on the node with most room."""
-        return Away(self.ray, self.threads, self.options(name, keep), self.store, cluster.environment())
+        # Nothing else of ours is the nodes' business. Empty where there is none: a node's own is not this server's.
+        environment = {DATABASE: os.environ.get(DATABASE, "")}
+        return Away(self.ray, self.threads, self.options(name, keep), self.store, environment)

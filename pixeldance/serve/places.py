@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixeldance.serve.identity import tie
 from pixeldance.serve.jobs import Job, Jobs, open_jobs
 
 VIDEO, THUMBNAIL, SPRITESHEET, LAST_FRAME, RECEIPT = (
@@ -69,6 +70,10 @@ class Places:
         """The folder of what a job made."""
         return self.folder / "results" / job.id
 
+    def held(self) -> set[str]:
+        """The ids of the jobs that have files here."""
+        return {path.name.partition(".")[0] for name in FOLDERS for path in (self.folder / name).glob("[!.]*")}
+
     def clear(self, jobs: Jobs) -> None:
         """Remove the files of jobs that are not remembered, and what jobs share that was not used for as long as
         results are kept."""
@@ -95,12 +100,17 @@ def media_type(file: str) -> str | None:
 
 
 def open_places(folder: Path, keep: float) -> tuple[Places, Jobs]:
-    """The folder of a server, made where there is none, and its jobs. Nobody else may look into it."""
+    """The folder of a server, made where there is none, and its jobs. Nobody else may look into it.
+
+    Raises ValueError for a database that is not this folder's, see `tie`.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in (*FOLDERS, *SHARED):
         (folder / name).mkdir(exist_ok=True, mode=0o700)
     places = Places(folder=folder)
-    return places, open_jobs(places.jobs, keep)
+    jobs = open_jobs(places.jobs, keep)
+    tie(folder, jobs, own=isinstance(places.jobs, Path), held=places.held())
+    return places, jobs
 
 
 def remove(path: Path) -> None:

@@ -15,23 +15,25 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 
 from pixeldance.atomic import DISK_FULL
 from pixeldance.engines import models
 from pixeldance.pipeline import Pipeline
 from pixeldance.serve.jobs import ENDED, LEASE, Job, Jobs, open_jobs
+from pixeldance.serve.keeper import OUT_OF_MEMORY
 from pixeldance.serve.loras import found, worn
 from pixeldance.serve.make import Bench, Stop, make_clip, make_film, make_long
+from pixeldance.serve.outage import tried
 from pixeldance.serve.places import Places, remove
 from pixeldance.serve.tasks import ClipTask, FilmTask, read_task
 
 SAVE_EVERY = 5
 IDLE = 0.2  # seconds between two looks at an empty queue
-OUT_OF_MEMORY = 3
-"""The exit status after a job that took more memory than there is: a fresh process is the sure way to give it back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,11 @@ def work(worker: Worker, ending: threading.Event) -> int:
 
 
 def run_job(worker: Worker, job: Job, request: str, ending: threading.Event) -> str | None:
-    """Make what a claimed job asks for, from where it was left; the code with which it failed, if it did."""
+    """Make what a claimed job asks for, from where it was left; the code with which it failed, if it did.
+
+    Raises SQLAlchemyError where the database is lost: that is not the job's fault, and it goes on from its last save
+    as soon as its lease has run out.
+    """
     code = None
     try:
         with _held(worker, job):
@@ -73,6 +79,8 @@ def run_job(worker: Worker, job: Job, request: str, ending: threading.Event) -> 
         worker.jobs.complete(job)
     except Stop:
         worker.jobs.release(job)  # changes nothing where it was not ours any more
+    except SQLAlchemyError:
+        raise
     except Exception as error:  # whatever a job does, the next one is to pass
         code, message = _explained(error)
         if code == "internal_error":
@@ -126,7 +134,7 @@ def _held(worker: Worker, job: Job) -> Iterator[None]:
 
     def hold() -> None:
         while not over.wait(LEASE / 4):
-            worker.jobs.beat(job)
+            tried(partial(worker.jobs.beat, job), over)
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
