@@ -48,8 +48,13 @@ def unet3d(channels: int, widths: tuple[int, ...], text: int, head_width: int, *
     # are 64. Ours are equally wide on all levels, which is also faster.
     settings = {"attention_head_dim": 8, "in_channels": channels, **settings}
     net = UNet3DConditionModel(block_out_channels=widths, cross_attention_dim=text, **settings).eval()
+    return with_heads(net, head_width)
+
+
+def with_heads(net: nn.Module, head_width: int) -> nn.Module:
+    """A network of diffusers with heads of that width in all its attention but what is narrower."""
     for layer in net.modules():
-        if type(layer).__name__ == "Attention":
+        if type(layer).__name__ == "Attention" and layer.to_q.out_features >= head_width:
             layer.heads, layer.scale = layer.to_q.out_features // head_width, head_width**-0.5
     return net
 
