@@ -5,9 +5,9 @@ Command:   nice -n 5 python experiments/drafts.py        (again to continue; --n
 Cost:      a clip 0.7 s and a training step 1.9 s of one core of an AMD EPYC (Zen 3): 300 clips and 160 steps, 9 minutes
 Expected:  the object lands within 2 px of where the draft has it (median), and nine of ten final frames are nearer to
            the true last frame than to the draft of it
-Obtained:  results/drafts.json, the third shipped weights, 30 requests: median landing 0.2 to 1.0 px; nearer to the truth
-           17 % (blob), 17 (cutout), 37 (blurred), 63 (strokes), 100 (ground); tuned 23, 23, 37, 83 and 100 %. So it
-           lands, and what is drawn of the object is still copied
+Obtained:  results/drafts.json, the third shipped weights, 30 requests: median landing 0.2 to 1.0 px; nearer to the
+           truth 17 % (blob), 17 (cutout), 37 (blurred), 63 (strokes), 100 (ground); tuned 23, 23, 37, 83, 100 %. So
+           it lands, and what is drawn of the object is still copied
 
 Requests are held-out toybox captions whose object is seen at the end, with the true first frame and a draft of the true
 last one. A final frame is nearer to the truth where its mean squared error is less than that to the draft. Requests are
