@@ -21,7 +21,7 @@ PATIENCE = 10.0  # seconds for a cluster to answer
 def joined(address: str, *, logs: bool = False) -> Iterator[Any]:
     """The module `ray`, connected to the cluster at HOST:PORT or to that of this machine (`HERE`) until the end.
 
-    logs: print here what processes on the nodes print, and what Ray says of the nodes.
+    logs: print here what processes on the nodes print. What Ray says of nodes that are lost it always prints.
 
     Raises ValueError without Ray, for an address that is none, and where no cluster answers or the one that does
     refuses us: it is of another version, or wants a key.

@@ -135,7 +135,8 @@ def test_rows_are_the_same_clips_here_and_on_a_cluster_that_loses_a_node(
     with program("generate", "--jobs", write_rows(6, "alone", 40), "--model", tiny_model) as alone:
         assert alone.communicate()[1] == ""
     assert bytes_of("far") == bytes_of("alone")
-    assert sorted(line.split(":")[0] for line in told.splitlines()) == [f"far/{i}.mkv" for i in range(6)]
+    made = [line.split(":")[0] for line in told.splitlines() if line.startswith("far/")]  # Ray tells of lost nodes too
+    assert sorted(made) == [f"far/{i}.mkv" for i in range(6)]
     two.come()
 
 
