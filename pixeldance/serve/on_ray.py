@@ -43,7 +43,8 @@ class Post:
         if self.over.is_set():
             self.process.terminate()
         status = self.process.wait()
-        if status not in (0, OUT_OF_MEMORY) and time.monotonic() - start < QUICK:
+        # One that was killed (below 0) says nothing of the next one.
+        if status > 0 and status != OUT_OF_MEMORY and time.monotonic() - start < QUICK:
             self.over.wait(PAUSE)
         return status
 
