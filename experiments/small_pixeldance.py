@@ -92,6 +92,20 @@ def sharp() -> Training:
     )
 
 
+def pictures() -> Training:
+    """Then: every other step on pictures, for a first frame from text alone, and more clips."""
+    return replace(
+        sharp(),
+        prepare=partial(go_on, before=Path("runs/small_sharp")),
+        data=partial(Toybox, world=WORLD, first=30_000_000),
+        images=partial(Toybox, world=WORLD, frames=1, first=30_000_000),
+        image_batch=128,
+        image_every=2,
+        steps=40_000,
+        cooldown=0,
+    )
+
+
 def go_on(parts: Parts, before: Path) -> None:
     """All parts of the newest checkpoint in the folder `before`."""
     newest = latest(before)
@@ -124,7 +138,7 @@ SAMPLING: dict[str, Any] = {"steps": 10, "guidance": 1.0, "solver": "ancestral"}
 """Of the shipped model, where a request does not say: chosen from `pareto.py`'s table. Fresh noise in every step
 mends what the steps before got wrong; guidance costs a second pass and made clips no better."""
 
-STAGES = {"base": base, "full": config, "sharp": sharp}
+STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures}
 
 
 def main() -> None:

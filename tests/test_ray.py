@@ -55,6 +55,12 @@ class Cluster:
         (found,) = self.node.all_processes["raylet"]
         return psutil.Process(found.process.pid)
 
+    def lose(self) -> None:
+        """Kill the second node, and wait for it: while nobody has, its actors find its process and go on."""
+        raylet = self.raylet()
+        raylet.kill()
+        raylet.wait()
+
     def actors(self, name: str) -> list[psutil.Process]:
         """All actors of a class that are alive on the second node."""
         return [each for each in self.raylet().children() if f"ray::{name}" in called(each)]
@@ -129,7 +135,7 @@ def test_rows_are_the_same_clips_here_and_on_a_cluster_that_loses_a_node(
     until(lambda: bytes_of("far"))
     actor.kill()
     until(lambda: [each for each in two.actors("Renderer") if each.pid != actor.pid])
-    two.raylet().kill()
+    two.lose()
     told, err = far.communicate(timeout=600)
     assert far.returncode == 0, err
     with program("generate", "--jobs", write_rows(6, "alone", 40), "--model", tiny_model) as alone:
@@ -163,10 +169,12 @@ def test_a_server_s_jobs_outlive_its_workers_and_a_node(two: Cluster, tmp_path: 
         worker.kill()
         (worker,) = until(lambda: [each for each in programs() if each.pid != worker.pid])
         until(lambda: at_work(worker))
-        two.raylet().kill()
+        two.lose()
+        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
         until(lambda: made.jobs.count("completed") == 10)
         ends = made.jobs.page(limit=99)[0]
-        assert sum(job.attempt - 1 for job in ends) == 2, "it was lost on the way twice"
+        # The worker that was killed lost its job; that of the lost node may have had the time to give its own back.
+        assert sum(job.attempt - 1 for job in ends) in (1, 2)
         assert len({(made.places.result(job) / VIDEO).read_bytes() for job in ends}) == 1, "as the undisturbed ones"
     finally:
         code, _ = server.stop()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from pixeldance.generate import Sampling
 from pixeldance.reproduce import make, measures
 from pixeldance.reproduce.make import Make, shot
 from pixeldance.reproduce.measures import Measure
@@ -55,8 +54,8 @@ def _made(**given: Any) -> Side:
 
 PLAIN, ENDED = Side(), _made(last=make.last)
 OTHER_WAY, OTHER_LAST = _made(text=make.other_way), _made(last=make.anothers_last)
-DRAFTED = {tau: _made(last=make.drafted, sampling=Sampling(tau=tau)) for tau in (0.5, 1.0)}
-AT = {tau: _made(last=make.last, sampling=Sampling(tau=tau)) for tau in (0.0, 0.4, 0.7, 1.0)}
+DRAFTED = {tau: _made(last=make.drafted, tau=tau) for tau in (0.5, 1.0)}
+AT = {tau: _made(last=make.last, tau=tau) for tau in (0.0, 0.4, 0.7, 1.0)}
 TAKE = Side(make=partial(make.take, shots=6))
 FOLLOWS_TEXT = Comparison(
     says="the text with the opposite direction turns the motion round",
@@ -168,8 +167,8 @@ CLAIMS: Mapping[str, Claim] = {
             ),
             Comparison(
                 says="followed early instead of late, the way is nearer to the real one, pixels",
-                ours=_made(last=make.last, sampling=Sampling(tau=0.5)),
-                theirs=_made(last=make.last, sampling=Sampling(tau=0.5, late=True)),
+                ours=_made(last=make.last, tau=0.5),
+                theirs=_made(last=make.last, tau=0.5, late=True),
                 measure=measures.near,
             ),
             FOLLOWS_LAST,

@@ -84,12 +84,13 @@ def shot(
     first: Show = first,
     last: Show = nothing,
     text: Tell = words,
-    sampling: Sampling | None = None,
+    tau: float = 1.0,
+    late: bool = False,
 ) -> Video:
-    """One clip. The seed is the request's number, so that all arms start from one noise."""
+    """One clip; tau, late: as in `Sampling`. The seed is the request's number: all arms start from one noise."""
     pictures = {FIRST: first(request), LAST: last(request)}
     asked = _asked(text(request), {place: picture for place, picture in pictures.items() if picture is not None})
-    return pipe.render(asked, generators([request.number % SEEDS])[0], sampling)
+    return pipe.render(asked, generators([request.number % SEEDS])[0], Sampling(tau=tau, late=late))
 
 
 def take(pipe: Pipeline, request: Request, *, shots: int, back: bool = True) -> Video:

@@ -5,6 +5,7 @@ edited ends in their places (input_reference, last_frame; or a colour through ma
 tau, num_inference_steps, guidance_scale, lora.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from anyio.to_thread import run_sync
@@ -34,7 +35,7 @@ class Reference(BaseModel):
     id: str
 
 
-class Again(BaseModel):
+class Again(BaseModel, ABC):
     """What both take."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -64,9 +65,9 @@ class Again(BaseModel):
             about=() if self.group is None else (("group", self.group),),
         )
 
+    @abstractmethod
     def new(self, serving: Serving, files: Files, loras: tuple[LoraAsked, ...]) -> New:
         """The job; files["video"] is the video's. Raises Refused for what cannot be made."""
-        raise NotImplementedError
 
 
 class Edit(Again):
