@@ -4,8 +4,9 @@
 
 It starts `pixeldance serve` with the shipped model on this machine, and speaks to that alone. Counted are errors (429
 is none: it says when to come again), the time of each call but those that make videos (create, retrieve, list, fetch),
-and the memory of the answering process. The result goes to benchmarks/results/serve_load.json, with the load average
-of the machine before and after: with other work on the machine its times are upper bounds.
+and what the answering process takes: its memory, and its time on a core for each call. The result goes to
+benchmarks/results/serve_load.json, with the load average of the machine before and after: with other work on the
+machine its times are upper bounds, and the time on a core says most.
 """
 
 import argparse
@@ -116,17 +117,20 @@ def main() -> None:
         found = re.search(r"http://[^\s]+:\d+", server.stdout.readline())
         assert found is not None, "the server did not start"
         process = psutil.Process(server.pid)
-        start = process.memory_info().rss
+        start, on_core = process.memory_info().rss, sum(process.cpu_times()[:2])
         seen, sizes = asyncio.run(run(found[0], process, given.clients, given.seconds))
+        on_core = sum(process.cpu_times()[:2]) - on_core
         queued = httpx.get(f"{found[0]}/health", timeout=60).json()
         server.send_signal(signal.SIGTERM)
         complaints = server.communicate(timeout=60)[1]
+    calls = sum(seen.statuses.values())
     looking = [each for kind, times in seen.seconds.items() if kind != "create" for each in times]
     result = {
         "command": " ".join(["python", "benchmarks/serve_load.py", *sys.argv[1:]]),
         "clients": given.clients,
         "seconds": given.seconds,
-        "calls": sum(seen.statuses.values()),
+        "calls": calls,
+        "milliseconds_on_a_core_per_call": round(1000 * on_core / calls, 3),
         "statuses": dict(sorted(seen.statuses.items())),
         "errors_but_429": len(seen.errors),
         "first_errors": seen.errors[:5],

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # PyAV is loaded where it is used: a quarter of a second that
     from av import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Video", "check_output", "frames_sha256", "iterate_video", "read_video", "write_video"]
+__all__ = ["Video", "check_output", "frames_sha256", "iterate_video", "read_video", "video_file", "write_video"]
 
 PNG_NAMES = "frame-*.png"
 GIF_FASTEST = 50  # browsers slow a GIF down that asks for more
@@ -53,15 +54,31 @@ def write_video(
     same bytes. The result appears finished or not at all, and replaces something only with `overwrite`.
     Raises ValueError as `check_output` does and for frames of another kind or size; OSError on a full disk.
     """
+    with video_file(path, frames, fps=fps, overwrite=overwrite, metadata=metadata):
+        pass
+
+
+@contextmanager
+def video_file(
+    path: StrPath,
+    frames: np.ndarray | Iterable[np.ndarray],
+    *,
+    fps: Rate,
+    overwrite: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """As `write_video`: the video is complete when the body begins, and gets its name when that has ended well."""
     check_output(path, overwrite=overwrite, fps=fps)
     # 1001 holds the broadcast rates, such as 30000/1001, exactly.
     checked, rate, notes = _checked(frames), Fraction(fps).limit_denominator(1001), dict(metadata or {})
     if _is_folder(path):
         with atomic_folder(path, overwrite=overwrite, only=PNG_NAMES) as folder:
             _write_pngs(folder, checked, rate, notes)
+            yield
     else:
         with atomic_file(path, overwrite=overwrite) as temporary:
             WRITERS[_ending(path)](temporary, checked, rate, notes)
+            yield
 
 
 def check_output(path: StrPath, *, overwrite: bool = False, fps: Rate | None = None) -> None:

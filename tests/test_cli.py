@@ -221,7 +221,7 @@ def test_a_signal_leaves_no_half_folder(here: Path, number: int, wanted: int) ->
     assert sorted(os.listdir(here)) == before
 
 
-@pytest.mark.parametrize("stage", ["write_video", "contact_sheet"])
+@pytest.mark.parametrize("stage", ["video_file", "contact_sheet"])
 def test_ctrl_c_while_files_are_written_leaves_nothing(
     here: Path, tiny_model: Path, run: Run, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
@@ -231,7 +231,7 @@ def test_ctrl_c_while_files_are_written_leaves_nothing(
     def stop(*_: object, **__: object) -> Iterator[None]:
         raise KeyboardInterrupt
 
-    module = pixeldance.video if stage == "write_video" else pixeldance.sheet
+    module = pixeldance.video if stage == "video_file" else pixeldance.sheet
     monkeypatch.setattr(module, stage, stop)
     before = os.listdir(here)
     ask = ["generate", TEXT, "--first", "a.png", "--model", tiny_model, "--steps", 1, "--sheet", "-o", "out.mkv"]

@@ -429,6 +429,10 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
         Sampling(**settings)
 
 
+def test_a_solver_goes_by_its_name_too(parts: Parts) -> None:
+    assert torch.equal(run(parts, ask(), solver="ancestral"), run(parts, ask(), solver=ancestral()))
+
+
 def test_more_tau_steps_than_the_model_has_steps_are_refused(parts: Parts) -> None:
     with pytest.raises(ValueError, match="wanted 0 to the number of steps, 3"):
         run(parts, ask(), tau_steps=4)

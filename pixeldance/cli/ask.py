@@ -112,6 +112,15 @@ class Files:
         """What there is besides the clip."""
         return [self.sheet, self.receipt] if self.sheet else [self.receipt]
 
+    def taken(self) -> bool:
+        """Whether something has the clip's name; an empty folder is nothing."""
+        clip = Path(self.clip)
+        return bool(os.listdir(clip)) if clip.is_dir() else os.path.lexists(clip)
+
+    def whole(self) -> bool:
+        """Whether all files are there."""
+        return self.taken() and all(path.exists() for path in (Path(self.clip), *self.beside()))
+
 
 def files(out: str, count: int, sheet: bool) -> list[Files]:
     """The files of `count` clips: out.mp4, or out-1.mp4, out-2.mp4, ..., each with .json beside it."""

@@ -1,7 +1,8 @@
 """`pixeldance generate --jobs FILE`: many clips, each asked for by a line of JSON, on this machine or on a cluster.
 
 A row has the names of generate's own options: {"text": "a red star moves right", "out": "star.mp4", "seed": 7}. A clip
-that is there with a receipt of the same request is kept as it is, so that a list which was interrupted goes on.
+that is there with a receipt of the same request is kept as it is, and one of which a kill left only the receipt is
+made again, so that a list which was interrupted goes on.
 """
 
 from collections.abc import Iterator
@@ -113,22 +114,26 @@ def render_rows(
     torch.set_num_threads(threads)
     pipeline = models.opened(folder, None, workers)
     models.dress(pipeline, loras, any_base=any_base, texts=[each.prompt for each in requests])
-    todo = []
+    todo, again = list[int](), set[int]()
     for index, (line, row) in enumerate(rows):
-        if not force and _there(wanted[index], requests[index], pipeline):
-            print(f"{wanted[index].clip}: is there, and kept")
-            continue
+        if not force and _told(wanted[index].receipt, requests[index], pipeline):
+            if wanted[index].whole():
+                print(f"{wanted[index].clip}: is there, and kept")
+                continue
+            if not wanted[index].taken():  # whoever made it was killed before the clip got its name
+                again.add(index)
         with _named(file, line):
             ask.check_apart([wanted[index]], [path for path in (row.first, row.last) if path is not None])
-            ask.check([wanted[index]], force=force, fps=requests[index].fps)
+            ask.check([wanted[index]], force=force or index in again, fps=requests[index].fps)
         todo.append(index)
     asked, render = [requests[index] for index in todo], render_on_ray if on_ray else render_all
     with tqdm(total=sum(each.steps for each in asked), unit="step", disable=None, leave=False) as bar:
         for number, video, seconds in render(pipeline, asked, workers, bar.update):
-            files, request = wanted[todo[number]], asked[number]
+            index, request = todo[number], asked[number]
+            files = wanted[index]
             receipt = Receipt.of(files.clip, video, request, pipeline, seconds)
             sheet_rows, ends = [(request.prompt, video)], (request.first, request.last)
-            write_clip(files, video, receipt, sheet_rows, ends, fps=request.fps, force=force)
+            write_clip(files, video, receipt, sheet_rows, ends, fps=request.fps, force=force, again=index in again)
             with bar.external_write_mode():
                 print(f"{files.clip}: {len(video)} frames, seed {request.seed}, {seconds:.1f} s", flush=True)
 
@@ -162,19 +167,17 @@ def _check_distinct(rows: list[tuple[int, Row]], wanted: list[ask.Files]) -> Non
                 raise ValueError(f"lines {other} and {line} would both write {path}; give each an out of its own")
 
 
-def _there(files: ask.Files, request: "Request", pipeline: "Pipeline") -> bool:
-    """Whether a clip is there whole, as this request and this model make it."""
+def _told(receipt: Path, request: "Request", pipeline: "Pipeline") -> bool:
+    """Whether there is a receipt that tells of this request and this model."""
     from pixeldance.receipt import Model, read_receipt
 
-    if not all(path.exists() for path in (Path(files.clip), *files.beside())):
-        return False
     try:
-        receipt = read_receipt(files.receipt)
+        found = read_receipt(receipt)
     except ValueError:
         return False
     ours = Model.of(pipeline)
-    same = [(each.sha256, each.scale) for each in ours.loras] == [(e.sha256, e.scale) for e in receipt.model.loras]
-    return receipt.request == request and receipt.model.sha256 == ours.sha256 and same
+    same = [(each.sha256, each.scale) for each in ours.loras] == [(e.sha256, e.scale) for e in found.model.loras]
+    return found.request == request and found.model.sha256 == ours.sha256 and same
 
 
 @contextmanager

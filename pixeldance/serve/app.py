@@ -49,8 +49,8 @@ def create_app(
             over.set()
 
     app = FastAPI(title="PixelDance", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.include_router(openai.routes(serving))  # first, for routes are tried one by one, and polls are most calls
     app.include_router(longer_api.routes(serving))
-    app.include_router(openai.routes(serving))
     app.include_router(ark.routes(serving))
     app.include_router(beyond.routes(serving))
     app.include_router(film_api.routes(serving))

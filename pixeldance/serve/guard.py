@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,13 +25,13 @@ MOST_BYTES = 32 * 2**20
 CLIENTS = 4096  # addresses whose rates are remembered
 REQUEST_ID = "X-Client-Request-Id"
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "X-Frame-Options": "DENY",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cache-control": b"no-store",
+    b"x-frame-options": b"DENY",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
-CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +87,10 @@ class Guard:
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                for name, value in {**HEADERS, "Content-Security-Policy": CSP}.items():
-                    sent.setdefault(name, value)
+                there = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in HEADERS.items() if each[0] not in there)]
                 if 0 < len(request_id) <= 200 and request_id.isascii() and request_id.isprintable():
-                    sent[REQUEST_ID] = request_id
+                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
         try:
@@ -148,6 +148,7 @@ def _too_large(most: int) -> Refused:
     return Refused(413, "request_too_large", f"a request has at most {most // 2**20} MiB; send smaller pictures")
 
 
+@lru_cache(maxsize=64)
 def _name(host: str) -> str:
     """The name in a Host header, without its port; nothing for what is no such header."""
     try:

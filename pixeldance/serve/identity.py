@@ -12,7 +12,8 @@ from sqlalchemy import Column, Integer, String, Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pixeldance.atomic import atomic_file
-from pixeldance.serve.jobs import Jobs, metadata
+from pixeldance.serve.jobs import Jobs
+from pixeldance.serve.table import metadata
 
 FILE = "store-id"
 # Among the jobs' tables, so that `open_jobs` makes it with them.

@@ -12,20 +12,15 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import (
-    JSON,
-    Column,
     Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
+    Select,
     and_,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -40,7 +35,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
-from sqlalchemy.sql import ColumnElement
+
+from pixeldance.serve.table import TABLE, C, metadata
 
 Kind = Literal["clip", "film"]
 State = Literal["queued", "running", "completed", "failed", "cancelled"]
@@ -51,38 +47,6 @@ FRUITLESS = 3
 """So many claims without a step saved, and a job is held to be what kills its workers."""
 ADDING = 0x50444A51
 """The number of PostgreSQL's advisory lock under which jobs are added to a queue with a limit."""
-
-metadata = MetaData()
-TABLE = Table(
-    "jobs",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("id", String(32), unique=True, nullable=False),
-    Column("name", String(64), unique=True, nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("model", String(64), nullable=False),
-    Column("request", Text, nullable=False),
-    Column("about", JSON, nullable=False),
-    Column("key", String(255), unique=True),
-    Column("digest", String(64), nullable=False),
-    Column("total", Integer, nullable=False),
-    Column("done", Integer, nullable=False, default=0),
-    Column("attempt", Integer, nullable=False, default=0),
-    Column("fruitless", Integer, nullable=False, default=0),
-    Column("worker", String(64)),
-    Column("lease_until", Float),
-    Column("created_at", Float, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    Column("ended_at", Float),
-    Column("expires_at", Float, index=True),
-    Column("error_code", String(64)),
-    Column("error_message", Text),
-    Column("kind", String(16), nullable=False, server_default="clip"),
-    Column("started_at", Float),
-    Column("started", Integer, nullable=False, server_default="0"),
-    sqlite_autoincrement=True,  # a number is never given twice: it is the order
-)
-C = TABLE.c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +86,8 @@ class Job:
 
 NAMES = [field.name for field in fields(Job)]
 SHOWN = [C[name] for name in NAMES]
+ALL = select(func.count()).select_from(TABLE)
+OF_STATE = ALL.where(C.state == bindparam("state"))
 
 
 class QueueFull(Exception):
@@ -172,7 +138,7 @@ class Jobs:
         }
         row = select(*(literal(value, C[name].type) for name, value in values.items()))
         if most_queued is not None:  # counted by the statement that adds: nobody comes in between
-            waiting = select(func.count()).select_from(TABLE).where(C.state == "queued")
+            waiting = ALL.where(C.state == "queued")
             row = row.where(waiting.scalar_subquery() < most_queued)
         try:
             with self.engine.begin() as connection:
@@ -194,11 +160,11 @@ class Jobs:
 
     def get(self, id: str) -> Job | None:
         """The job with this id."""
-        return self._one(C.id == id)
+        return self._one("id", id)
 
     def named(self, name: str) -> Job | None:
         """The job whose results have this name."""
-        return self._one(C.name == name)
+        return self._one("name", name)
 
     def request(self, id: str) -> str | None:
         """What was asked, as it was added."""
@@ -208,8 +174,9 @@ class Jobs:
     def count(self, state: State | None = None) -> int:
         """How many jobs are in a state, or in all."""
         with self.engine.connect() as connection:
-            found = select(func.count()).select_from(TABLE)
-            return connection.scalar(found if state is None else found.where(C.state == state)) or 0
+            if state is None:
+                return connection.scalar(ALL) or 0
+            return connection.scalar(OF_STATE, {"state": state}) or 0
 
     def page(
         self,
@@ -225,21 +192,12 @@ class Jobs:
     ) -> tuple[list[Job], int]:
         """Some jobs in order of arrival, and how many there are in all (not `counted`: how many these are); `after` is
         the number of the one before."""
-        rules: list[ColumnElement[bool]] = []
-        if after is not None:
-            rules.append(C.number < after if newest_first else C.number > after)
-        if states:
-            rules.append(C.state.in_(states))
-        if ids:
-            rules.append(C.id.in_(ids))
-        if kind is not None:
-            rules.append(C.kind == kind)
-        found = select(*SHOWN).where(and_(True, *rules)).order_by(C.number.desc() if newest_first else C.number)
+        rules = {"after": after, "states": states or None, "ids": ids or None, "kind": kind}
+        given = {name: value for name, value in rules.items() if value is not None}
+        found, all_found = _paged(tuple(given), newest_first)
         with self.engine.connect() as connection:
-            jobs = [_job(row) for row in connection.execute(found.limit(limit).offset(offset))]
-            if not counted:
-                return jobs, len(jobs)
-            return jobs, connection.scalar(select(func.count()).select_from(TABLE).where(and_(True, *rules))) or 0
+            jobs = [_job(row) for row in connection.execute(found, {**given, "limit": limit, "offset": offset})]
+            return jobs, (connection.scalar(all_found, given) or 0) if counted else len(jobs)
 
     # What workers do.
 
@@ -331,11 +289,11 @@ class Jobs:
             return set(connection.scalars(select(C.id)))
 
     def _of_key(self, key: str | None) -> Job | None:
-        return None if key is None else self._one(C.key == key)
+        return None if key is None else self._one("key", key)
 
-    def _one(self, rule: ColumnElement[bool]) -> Job | None:
+    def _one(self, column: str, value: str) -> Job | None:
         with self.engine.connect() as connection:
-            row = connection.execute(select(*SHOWN).where(rule)).one_or_none()
+            row = connection.execute(_selected(column), {"value": value}).one_or_none()
         return None if row is None else _job(row)
 
     def _held(self, job: Job, values: dict[str, Any]) -> bool:
@@ -389,6 +347,26 @@ def _grow(engine: Engine) -> None:
 def _durable(connection: Any, _: object) -> None:
     for setting in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {setting}").close()
+
+
+@cache  # building a statement takes longer than asking it
+def _selected(column: str) -> Select[Any]:
+    """The jobs that have a `value` in this column."""
+    return select(*SHOWN).where(C[column] == bindparam("value"))
+
+
+@cache
+def _paged(rules: tuple[str, ...], newest_first: bool) -> tuple[Select[Any], Select[int]]:
+    """A page of the jobs that these rules are for, and how many there are in all."""
+    known = {
+        "after": C.number < bindparam("after") if newest_first else C.number > bindparam("after"),
+        "states": C.state.in_(bindparam("states", expanding=True)),
+        "ids": C.id.in_(bindparam("ids", expanding=True)),
+        "kind": C.kind == bindparam("kind"),
+    }
+    rule = and_(True, *(known[name] for name in rules))
+    found = select(*SHOWN).where(rule).order_by(C.number.desc() if newest_first else C.number)
+    return found.limit(bindparam("limit")).offset(bindparam("offset")), ALL.where(rule)
 
 
 def _waiting() -> dict[str, Any]:

@@ -81,6 +81,7 @@ def run(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            http="h11",  # bounds a request's headers; the parser that uvicorn takes where it is installed does not
             limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=75,  # clients that come again every few seconds should not meet a closing connection
             timeout_graceful_shutdown=5,

@@ -10,12 +10,15 @@ from anyio.to_thread import run_sync
 from fastapi import Header
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from pixeldance.serve.jobs import Job, Jobs, State
 from pixeldance.serve.places import Places, media_type, remove
 from pixeldance.serve.refused import Refused, invalid, queue_full, unknown
 from pixeldance.serve.requests import MOST_QUEUED, Asked, Fetch, Model, New, store, submit
 
+AT_ONCE = 2**17  # bytes: as many as this may be in memory for each connection
 DECODING = 4  # requests whose pictures are decoded at once: each may take 200 MiB
 KEY = Annotated[str | None, Header(alias="Idempotency-Key", description="The same key is the same job.")]
 Fields = TypeVar("Fields", bound=BaseModel)
@@ -35,6 +38,18 @@ class Problems(BaseModel):
     """The body of an answer that is not what was asked for."""
 
     error: Problem
+
+
+class Sent(FileResponse):
+    """A file. A small one that is wanted whole is read at once: handing it to threads and back takes longer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with it."""
+        if int(self.headers["content-length"]) > AT_ONCE or "range" in Headers(scope=scope):
+            await super().__call__(scope, receive, send)
+        else:
+            data = Path(self.path).read_bytes()
+            await Response(data, headers=self.headers | {"content-length": str(len(data))})(scope, receive, send)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +91,8 @@ class Serving:
         kind = media_type(path.name)
         if kind is None or not path.is_file():
             raise unknown("file")
-        return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
+        found = path.stat()
+        return Sent(path, stat_result=found, media_type=kind, filename=path.name, content_disposition_type="inline")
 
     def named(self, name: str, file: str) -> Response:
         """A file of the job whose results have this name; of one under way, what can be seen of it so far."""

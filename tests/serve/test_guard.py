@@ -23,7 +23,7 @@ from pixeldance.serve.app import create_app, sweep
 from pixeldance.serve.guard import CLIENTS, MOST_BYTES, Buckets, Rules
 from pixeldance.serve.places import VIDEO, open_places
 from pixeldance.serve.requests import Model
-from pixeldance.serve.state import Serving
+from pixeldance.serve.state import AT_ONCE, Serving
 
 FREE = Rules(rate=1e6, burst=10**6)
 PROMPT = {"prompt": "a red circle"}
@@ -194,6 +194,24 @@ def test_no_name_leads_out_of_the_store(client: TestClient, serving: Serving, od
     (serving.places.result(job) / VIDEO).write_bytes(b"made")
     assert client.get(f"/files/{job.name}/video.mp4").content == b"made"
     assert client.get(f"/files/{job.name}/{odd}").status_code == 404
+
+
+@pytest.mark.parametrize("size", [9, AT_ONCE + 1])
+def test_files_are_sent_whole_or_in_part(client: TestClient, serving: Serving, size: int) -> None:
+    job, _ = serving.jobs.add("", model="m", about={}, total=1)
+    claimed = serving.jobs.claim("w", "m")
+    assert claimed is not None
+    assert serving.jobs.complete(claimed[0])
+    data = os.urandom(size)
+    serving.places.result(job).mkdir()
+    (serving.places.result(job) / VIDEO).write_bytes(data)
+    whole = client.get(f"/files/{job.name}/{VIDEO}")
+    assert (whole.status_code, whole.content) == (200, data)
+    told = [whole.headers[name] for name in ("content-length", "content-type", "content-disposition", "accept-ranges")]
+    assert told == [str(size), "video/mp4", 'inline; filename="video.mp4"', "bytes"]
+    part = client.get(f"/files/{job.name}/{VIDEO}", headers={"Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, data[2:6])
+    assert all(part.headers[name] == whole.headers[name] for name in ("etag", "last-modified", "cache-control"))
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

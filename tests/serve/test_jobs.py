@@ -16,9 +16,10 @@ from sqlalchemy import create_engine, delete, text
 from sqlalchemy.exc import OperationalError
 
 from pixeldance.serve import identity
-from pixeldance.serve.jobs import FRUITLESS, Job, Jobs, QueueFull, State, metadata, open_jobs
+from pixeldance.serve.jobs import FRUITLESS, Job, Jobs, QueueFull, State, open_jobs
 from pixeldance.serve.outage import tried
 from pixeldance.serve.places import DATABASE, Places, open_places
+from pixeldance.serve.table import metadata
 
 ABOUT = {"prompt": "a red star"}
 
@@ -251,11 +252,12 @@ for each in threads: each.start()
 for each in threads: each.join()
 """
 WORKER = """
-while (taken := jobs.claim(sys.argv[2], "m")) or jobs.count("queued"):
+long = {"lease": 600}  # on a busy machine a process may stand still for some seconds
+while (taken := jobs.claim(sys.argv[2], "m", **long)) or jobs.count("queued"):
     if taken is None:
         continue
     print(taken[0].id, flush=True)
-    assert jobs.beat(taken[0], 4)
+    assert jobs.beat(taken[0], 4, **long)
     assert jobs.complete(taken[0])
 """
 

@@ -45,7 +45,7 @@ def start(made: Bench) -> Iterator[Callable[..., Server]]:
             server.stop(signal.SIGKILL)
 
 
-def until(so: Callable[[], object], seconds: float = 60) -> None:
+def until(so: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not so():
         assert time.monotonic() < end, "it never came to that"
@@ -101,13 +101,15 @@ def test_a_killed_worker_is_followed_by_another(made: Bench, undisturbed: bytes,
 
 
 def test_a_server_that_is_told_to_end_lets_its_work_wait(made: Bench, start: Callable[..., Server]) -> None:
+    before = time.monotonic()
     server = start("--threads", 1, "--memory", 2)
+    patience = max(20.0, time.monotonic() - before)  # on a busy machine, as long as to begin
     id = ask(server, 1000)
     until(on_its_way(made, id))
     (worker,) = server.workers()
     before = time.monotonic()
     assert server.stop() == (128 + signal.SIGTERM, "")
-    assert time.monotonic() - before < 20
+    assert time.monotonic() - before < patience
     assert not worker.is_running()
     assert (job(made, id).state, job(made, id).done > 8) == ("queued", True)
     made.jobs.delete(id)
