@@ -24,7 +24,7 @@ from pixeldance.system import Parts, System
 from pixeldance.systems import PUBLISHED
 from pixeldance.systems.published import Published
 from pixeldance.systems.toy import run, toy
-from pixeldance.training.loop import latest, train
+from pixeldance.training.loop import Training, latest, train
 
 HERE = Path(__file__).parent
 RUNS, RESULTS = HERE.parents[1] / "runs" / "systems", HERE.parent / "results" / "systems"
@@ -34,19 +34,29 @@ STEPS = 100
 Values = list[float]
 
 
+def as_it_is(training: Training) -> Training:
+    """The recipe of all toy systems."""
+    return training
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Weights, one set a seed: a published system at toy size, trained from scratch or from another model's weights."""
+    """Weights, one set a seed: a published system at toy size, trained from scratch or from another model's weights.
+    recipe: what is otherwise in its training than in that of all toy systems, such as its clips."""
 
     name: str
     published: Published
     steps: int = STEPS
     start: "Model | None" = None
+    recipe: Callable[[Training], Training] = as_it_is
+
+    def training(self, seed: int) -> Training:
+        """How it is trained, but for where it starts."""
+        return self.recipe(run(self.published, steps=self.steps, seed=seed))
 
     def folder(self, seed: int) -> Path:
         """The last checkpoint; trained now, or as far as is missing."""
-        place = RUNS / f"{self.name}-{self.steps}-{seed}"
-        training = run(self.published, steps=self.steps, seed=seed)
+        place, training = RUNS / f"{self.name}-{self.steps}-{seed}", self.training(seed)
         if self.start is not None:
             training = replace(training, init=self.start.folder(seed))
         newest = latest(place)
@@ -57,11 +67,13 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """A model, and the system that it samples as where that is not its own."""
+    """A model, and the system that it samples as where that is not its own. measure: what is measured of it where that
+    is not what the question says: a condition that is knocked out."""
 
     name: str
     model: Model
     sampled: Published | None = None
+    measure: Callable[[Parts, int], Values] | None = None
 
     @property
     def system(self) -> System:
@@ -115,6 +127,7 @@ def judge(
 ) -> None:
     """From the values of two arms, ours first, a row a seed, to results/systems/SYSTEM.json; or SYSTEM.PART.json."""
     (ours, one), (theirs, other) = values.items()
+    asked = [system] if sys.argv[1:] else []  # a file with several questions is told which
     scale = abs(float(np.nanmean(other)))
     apart = paired_bootstrap(
         sign * np.array(one) / scale, sign * np.array(other) / scale, np.random.default_rng(0), draws=10_000
@@ -123,7 +136,7 @@ def judge(
     result = {
         "system": system,
         "claim": claim,
-        "command": f"python experiments/systems/{Path(sys.argv[0]).name}",
+        "command": " ".join(["python", f"experiments/systems/{Path(sys.argv[0]).name}", *asked]),
         "measure": unit,
         "better": "more" if sign > 0 else "less",
         "threshold": threshold,
@@ -141,7 +154,7 @@ def judge(
         part.write_text(json.dumps(result, indent=1) + "\n")
     print(
         f"{system}: {result['verdict']}: {ours} {means[ours]:.4g}, {theirs} {means[theirs]:.4g} ({unit}), better by "
-        f"{apart.mean:+.1%} [{apart.low:+.1%}, {apart.high:+.1%}], wanted more than {threshold:.0%}"
+        f"{apart.mean:+.1%} [{apart.low:+.1%}, {apart.high:+.1%}], wanted more than {100 * threshold:g}%"
     )
 
 
@@ -150,14 +163,14 @@ def sizes(question: Question) -> dict[str, object]:
     arms = (question.ours, question.theirs)
     count = {arm.name: sum(weight.numel() for weight in Parts(arm.system).net.parameters()) for arm in arms}
     steps = {arm.name: arm.model.steps + (arm.model.start.steps if arm.model.start else 0) for arm in arms}
-    return {"parameters": count, "steps": steps, "batch": 32}
+    return {"parameters": count, "steps": steps, "batch": question.ours.model.training(0).batch}
 
 
 def _measured(question: Question, arm: Arm, seed: int) -> Values:
     file = RUNS / "measured" / f"{question.name}-{arm.name}-{seed}.json".replace(" ", "-")
     if file.exists():
         return json.loads(file.read_text())
-    values = question.measure(arm.parts(seed), seed)
+    values = (arm.measure or question.measure)(arm.parts(seed), seed)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(file, overwrite=True) as part:
         part.write_text(json.dumps(values))

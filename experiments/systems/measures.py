@@ -1,6 +1,6 @@
 """What is measured of a toy model: how well it denoises held-out clips, and what its videos do between frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -25,23 +25,23 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 Values = list[float]
 
 
-def held_out(parts: Parts) -> list[Example]:
+def held_out(parts: Parts, frames: int = FRAMES) -> list[Example]:
     """Clips that training never sees, in latents."""
-    clips = [clip(FIRST_CLIP + number, world=TOY_WORLD, size=SIZE, frames=FRAMES) for number in range(REQUESTS)]
+    clips = [clip(FIRST_CLIP + number, world=TOY_WORLD, size=SIZE, frames=frames) for number in range(REQUESTS)]
     return encode(parts.codec, clips)
 
 
 @torch.inference_mode()
-def prediction_error(parts: Parts, seed: int, given: Sequence[int] = ()) -> Values:
-    """For each held-out clip the squared error of the estimated x0, averaged over `LEVELS`, the text told and so are
-    the frames `given`; of the frames that are not."""
+def prediction_error(parts: Parts, seed: int, given: Sequence[int] = (), frames: int = FRAMES) -> Values:
+    """For each held-out clip of so many frames the squared error of the estimated x0, averaged over `LEVELS`, the text
+    told and so are the frames `given`; of the frames that are not."""
     system, found = parts.system, []
-    for number, shown in enumerate(held_out(parts)):
+    for number, shown in enumerate(held_out(parts, frames)):
         x0 = shown.latents[None]
         asked = Instruction(
             text=shown.text,
             frames={index: shown.latents[index] for index in given},
-            length=FRAMES,
+            length=frames,
             size=SIZE,
             fps=FPS,
         )
@@ -52,7 +52,7 @@ def prediction_error(parts: Parts, seed: int, given: Sequence[int] = ()) -> Valu
             shape=(x0.shape[2], x0.shape[3], x0.shape[4]),
             vector=system.vector,
         )
-        made = [index for index in range(FRAMES) if index not in given]
+        made = [index for index in range(frames) if index not in given]
         errors = []
         for level in LEVELS:
             t = torch.tensor(level)
@@ -101,3 +101,15 @@ def flicker(parts: Parts, seed: int) -> Values:
     ends = [slice(0, 4), slice(-4, None)]
     corners = torch.cat([video[..., rows, columns] for rows in ends for columns in ends], dim=-1)
     return corners.diff(dim=1).square().flatten(1).mean(1).sqrt().tolist()
+
+
+def pictures_changed(parts: Parts, seed: int, before: Callable[[int], Parts]) -> Values:
+    """For each request 1 where its picture differs in any bit from the one that the model `before`, of the same seed,
+    makes of the same text and noise, 0 where it does not."""
+    shown = held_out(parts)
+    asked = [Instruction(text=each.text, length=1, size=SIZE) for each in shown]
+
+    def made(model: Parts) -> Tensor:
+        return generate(model, asked, generators([1000 * seed + number for number in range(REQUESTS)]), Sampling())
+
+    return (made(parts) != made(before(seed))).flatten(1).any(1).float().tolist()

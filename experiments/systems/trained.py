@@ -2,7 +2,8 @@
 
 Command:   python experiments/systems/trained.py NAME...     (again to go on; without names: which there are)
 Cost:      100 steps of 32 clips take about a minute of one free core a seed and arm, pictures an eighth of that;
-           the model of text to video is shared by most; make-a-video.text takes 400 steps
+           the model of text to video is shared by most; make-a-video.text takes 400 steps. Of one core, three seeds:
+           latent-video 1 minute, svd 4 (one model, 200 steps of 16), modelscope.longer 8
 Question:  in the table below, with its threshold
 Obtained:  results/systems/NAME.json where it was run; docs/systems.md says "not yet run" of the others
 """
@@ -13,15 +14,25 @@ from functools import partial
 
 import torch
 from common import TEXT_VIDEO, Arm, Model, Question, answer, base
-from measures import colour_told, flicker, prediction_error
+from measures import colour_told, flicker, pictures_changed, prediction_error
+from rates import MIDDLE, in_order, of_all_rates, told_rates
 
 from pixeldance.systems.published import FROM_TEXT, Published
+from pixeldance.training.freeze import only_time
+from pixeldance.training.loop import Training
 from pixeldance.training.sets import RandomSet
+
+PICTURE_STEPS, TUNING_STEPS, RATED_STEPS = 20, 8, 200
 
 
 def with_net(published: Published, **changes: object) -> Published:
     """The same system with other settings of its network."""
     return replace(published, system=replace(published.system, net=replace(published.system.net, **changes)))
+
+
+def at_once(training: Training) -> Training:
+    """The same training at the full rate from the first step on, which few steps want, and on few clips a step."""
+    return replace(training, batch=8, warmup=0)
 
 
 def trained(name: str) -> Model:
@@ -42,6 +53,26 @@ CAPTIONED = replace(
     name="make-a-video-captioned",
     published=replace(MAKER.published, objective=replace(MAKER.published.objective, video_text=True)),
 )
+STILLS = Model(
+    name="latent-video-pictures", published=replace(TEXT_VIDEO.published, image_every=1), steps=PICTURE_STEPS
+)
+WHOLE = Model(
+    name="latent-video-tuned-whole",
+    published=replace(TEXT_VIDEO.published, image_every=0),
+    steps=TUNING_STEPS,
+    start=STILLS,
+    recipe=at_once,
+)
+IN_TIME = replace(
+    WHOLE,
+    name="latent-video-tuned-in-time",
+    published=replace(WHOLE.published, train=only_time(WHOLE.published.system.net)),
+)
+NUMBERLESS = trained("modelscope")
+NUMBERED = replace(
+    NUMBERLESS, name="modelscope-numbered", published=with_net(NUMBERLESS.published, temporal_positions="ends")
+)
+RATED = Model(name="svd-rated", published=told_rates(base("svd")), steps=RATED_STEPS, recipe=of_all_rates)
 PREDICTION = "squared error of x0 on held-out clips"
 
 QUESTIONS = {
@@ -105,6 +136,36 @@ QUESTIONS = {
             measure=colour_told,
             threshold=-0.1,
             sign=1,
+        ),
+        Question(
+            system="svd",
+            claim="The frame rate that is asked for is obeyed: the lower it is, the further things go in a clip.",
+            unit="share of pairs of rates at which things go further at the lower one",
+            ours=Arm(name="told the rate", model=RATED),
+            theirs=Arm(name="told one rate for all", model=RATED, measure=partial(in_order, told=MIDDLE)),
+            measure=in_order,
+            threshold=0.5,
+            sign=1,
+        ),
+        Question(
+            system="latent-video",
+            claim="Tuned to videos in its layers over time alone, an image model makes its pictures as before, to the "
+            "bit.",
+            unit="share of pictures that are not the image model's to the bit",
+            ours=Arm(name="layers over time", model=IN_TIME),
+            theirs=Arm(name="all layers", model=WHOLE),
+            measure=partial(pictures_changed, before=Arm(name="image model", model=STILLS).parts),
+            threshold=0.999,
+        ),
+        Question(
+            system="modelscope",
+            part="longer",
+            claim="Told no frame's number, a model is better on clips twice as long as those it was trained on.",
+            unit=PREDICTION + " of 16 frames",
+            ours=Arm(name="no numbers", model=NUMBERLESS),
+            theirs=Arm(name="numbers", model=NUMBERED),
+            measure=partial(prediction_error, frames=16),
+            threshold=0.02,
         ),
     )
 }

@@ -22,14 +22,15 @@ def systems(
     run. `train --system NAME` and `generate --system NAME` use them at toy size.
     """
     from pixeldance.systems import PUBLISHED
-    from pixeldance.systems.evidence import evidence, page
+    from pixeldance.systems.evidence import page, told
 
     if markdown:
         print(page(), end="")
         return
-    width = max(map(len, PUBLISHED))
+    known = {name: told(name) for name in PUBLISHED}
+    wide, wider = max(map(len, known)), max(map(len, known.values()))
     for name, each in PUBLISHED.items():
-        print(f"{name:{width}}  {evidence(name).verdict:11}  {each.line}")
+        print(f"{name:{wide}}  {known[name]:{wider}}  {each.line}")
 
 
 def toy_run(name: str) -> "Training":

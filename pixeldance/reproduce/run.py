@@ -24,6 +24,7 @@ from pixeldance.system import Parts
 from pixeldance.training.loop import train
 from pixeldance.training.recipe import Training, described
 
+BEGUN = "begun"
 Tell = Callable[[str], object]
 Result = dict[str, Any]
 
@@ -135,8 +136,14 @@ def verdicts(results: Path) -> dict[str, dict[str, str]]:
     for name in CLAIMS:
         files = {scale: _file(results, name, scale) for scale in SCALES}
         there = {scale: json.loads(file.read_bytes())["verdict"] for scale, file in files.items() if file.exists()}
-        found[name] = {scale: verdict or "begun" for scale, verdict in there.items()}
+        found[name] = {scale: verdict or BEGUN for scale, verdict in there.items()}
     return found
+
+
+def ended(results: Path) -> dict[str, dict[str, str]]:
+    """The verdicts of every claim by scale, the larger first, of the runs that have ended."""
+    known = verdicts(results).items()
+    return {name: {scale: each for scale, each in found.items() if each != BEGUN} for name, found in known}
 
 
 def _file(results: Path, name: str, scale: str) -> Path:

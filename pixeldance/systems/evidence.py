@@ -1,18 +1,24 @@
 """What each system's experiment found, read from the results in the repository, and the page that says so.
 
-A system's claim is `held`, `failed` or `undecided` by an experiment that was run (experiments/systems/), and otherwise
-`not yet run`: no record counts as shown by being there.
+A system's claim is `held`, `failed` or `undecided` by an experiment that was run (experiments/systems/; PixelDance's by
+`pixeldance reproduce`), and otherwise `not yet run`: no record counts as shown by being there.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixeldance.reproduce.claims import CLAIMS
+from pixeldance.reproduce.run import ended
 from pixeldance.systems import PUBLISHED
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results" / "systems"
 NOT_RUN = "not yet run"
+VERDICTS = ("held", "failed", "undecided", NOT_RUN)
+REPRODUCED = "pixeldance"
+"""The system whose claims are those of `pixeldance reproduce`; its results lie in the folder claims/ beside RESULTS."""
 
 TOP = """# Published systems
 
@@ -25,8 +31,6 @@ renders with what that left. [How to add one](new_system.md).
 `held` says that this claim held at this size, on this world, and nothing about the paper's models at theirs. The
 95 % interval is a paired bootstrap over seeds and requests. Worlds called closed-form are Gaussian videos whose perfect
 denoiser is a formula: there the mathematics of a method is measured against the truth, and no network is involved.
-
-PixelDance's own claims have a command of their own, `pixeldance reproduce` ([reproduce](reproduce.md)).
 
 This page is written by `pixeldance systems --markdown > docs/systems.md`.
 """
@@ -47,7 +51,7 @@ class Evidence:
         (ours, one), (theirs, other) = self.found["arms"].items()
         low, high = self.found["interval"]
         gain = f"better by {self.found['difference']:.1%} [{low:.1%}, {high:.1%}]"
-        return f"{ours} {one:.4g}, {theirs} {other:.4g}: {gain}, wanted more than {self.found['threshold']:.0%}"
+        return f"{ours} {one:.4g}, {theirs} {other:.4g}: {gain}, wanted more than {100 * self.found['threshold']:g}%"
 
 
 def evidence(name: str, results: Path = RESULTS) -> Evidence:
@@ -62,21 +66,56 @@ def claims(name: str, results: Path = RESULTS) -> list[Evidence]:
     return [evidence(each, results) for each in (name, *(file.stem for file in sorted(results.glob(f"{name}.*.json"))))]
 
 
+def told(name: str, results: Path = RESULTS) -> str:
+    """The verdicts on a system's claims in a line: one by one, or of `REPRODUCED` how many of each there are."""
+    if name != REPRODUCED:
+        return ", ".join(claim.verdict for claim in claims(name, results))
+    count = Counter(_of_largest(by_scale) for by_scale in ended(results.parent / "claims").values())
+    return ", ".join(f"{count[verdict]} {verdict}" for verdict in VERDICTS if count[verdict])
+
+
 def page(results: Path = RESULTS) -> str:
     """docs/systems.md: what every file says of its system, and what was found."""
     parts = [TOP]
-    known = {name: claims(name, results) for name in PUBLISHED}
     parts.append("| system | evidence |\n|---|---|")
-    parts += [f"| [{name}](#{name}) | {', '.join(claim.verdict for claim in each)} |" for name, each in known.items()]
+    parts += [f"| [{name}](#{name}) | {told(name, results)} |" for name in PUBLISHED]
     for name, published in PUBLISHED.items():
-        parts.append(f"\n## {name}\n\n{published.about.strip()}")
-        for claim in known[name]:
-            parts[-1] += f"\n\n**{_sentence(claim.verdict)}**"
-            if found := claim.found:
-                measure = f"{_sentence(found['measure'])}, {found['better']} is better: {claim.figures}"
-                size = f"{found['seeds']} seeds, {found['requests']} requests"
-                parts[-1] += f" {found['claim']}\n\n{measure}; {size}. `{found['command']}`"
+        found = _claims_of_the_paper(results) if name == REPRODUCED else _each_claim(name, results)
+        parts.append(f"\n## {name}\n\n{published.about.strip()}\n\n{found}")
     return "\n".join(parts) + "\n"
+
+
+def _each_claim(name: str, results: Path) -> str:
+    """A paragraph or two for each claim of a system."""
+    paragraphs = []
+    for claim in claims(name, results):
+        paragraphs.append(f"**{_sentence(claim.verdict)}**")
+        if found := claim.found:
+            measure = f"{_sentence(found['measure'])}, {found['better']} is better: {claim.figures}"
+            size = f"{found['seeds']} seeds, {found['requests']} requests"
+            paragraphs[-1] += f" {found['claim']}"
+            paragraphs.append(f"{measure}; {size}. `{found['command']}`")
+    return "\n\n".join(paragraphs)
+
+
+def _claims_of_the_paper(results: Path) -> str:
+    """What `pixeldance reproduce` found: a row for each claim, the scales that were run with their verdicts."""
+    known = ended(results.parent / "claims")
+    rows = []
+    for name, claim in CLAIMS.items():
+        found = ", ".join(f"{verdict} ({scale})" for scale, verdict in known[name].items())
+        rows.append(f"| `{name}` | {claim.says} | {found or NOT_RUN} |")
+    top = (
+        f"**{_sentence(told(REPRODUCED, results))}**, where both scales were run by the larger.\n"
+        "The paper's claims have a command of their own, `pixeldance reproduce CLAIM --scale toy|quick`\n"
+        "([what is compared, and how it is decided](reproduce.md)); the figures of every arm are in\n"
+        "[experiments/results/claims](../experiments/results/claims)."
+    )
+    return "\n".join([top, "", "| claim | says | verdict |", "|---|---|---|", *rows])
+
+
+def _of_largest(by_scale: dict[str, str]) -> str:
+    return next(iter(by_scale.values()), NOT_RUN)
 
 
 def _sentence(text: str) -> str:

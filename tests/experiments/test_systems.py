@@ -14,13 +14,14 @@ import torch
 
 from pixeldance.codec import from_pixels
 from pixeldance.data.toybox import clip
+from pixeldance.nets.vae import AutoencoderKL
 from pixeldance.system import Parts
 from pixeldance.systems import PUBLISHED
-from pixeldance.systems.toy import FRAMES, SIZE, TOY_WORLD
+from pixeldance.systems.toy import FRAMES, SIZE, TOY_WORLD, fit_codec
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "systems"
 NAMES = ("common", "measures", "trained", "worlds", "priors", "vdm", "gen_l_video", "lvdm", "nuwa_xl", "emu_video")
-NAMES += ("imagen_video", "make_a_video")
+NAMES += ("imagen_video", "make_a_video", "rates", "modelscope", "latent_video", "tune_a_video")
 
 
 @pytest.fixture
@@ -126,3 +127,73 @@ def test_the_model_of_a_world_fills_in_what_it_should(modules: dict[str, ModuleT
     assert torch.equal(clip[:, [0, 7]], known[:, [0, 7]])
     wanted = world.given([0, 7], [1.0, 1.0]).mean
     torch.testing.assert_close(clip[0].flatten(1).mean(1).double(), wanted, atol=0.06, rtol=0)
+
+
+def test_the_order_of_rates_is_read_from_how_far_things_go(
+    modules: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that obeys the rate makes the real clips; one that is told another rate makes one clip for all."""
+    rates = modules["rates"]
+    monkeypatch.setattr(rates, "REQUESTS", 2)
+    monkeypatch.setattr(rates, "rendered", lambda parts, number, fps, seed: rates.rated(number, fps).video)
+    assert rates.in_order(None, 0) == [1.0, 1.0]
+    assert rates.in_order(None, 0, told=8.0) == [0.5, 0.5]
+    monkeypatch.setattr(rates, "rendered", lambda parts, number, fps, seed: rates.rated(number, 64 / fps).video)
+    assert rates.in_order(None, 0) == [0.0, 0.0]
+
+
+def test_the_rate_that_is_asked_for_is_told(modules: dict[str, ModuleType]) -> None:
+    rates, common = modules["rates"], modules["common"]
+    parts = Parts(rates.told_rates(common.base("svd")).system).eval().requires_grad_(False)
+    torch.nn.init.normal_(parts.net.conv_out.weight)
+    slow, fast, again = (rates.rendered(parts, 0, fps, seed=0) for fps in (4.0, 16.0, 4.0))
+    assert (slow != fast).any()
+    assert (slow == again).all()
+
+
+def test_pictures_are_unchanged_only_by_the_same_weights(
+    modules: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measures = modules["measures"]
+    monkeypatch.setattr(measures, "REQUESTS", 1)
+    parts, other = (Parts(modules["common"].base("latent-video").system).eval() for _ in range(2))
+    torch.nn.init.normal_(other.net.conv_out.weight)
+    assert measures.pictures_changed(parts, 0, lambda seed: parts) == [0.0]
+    assert measures.pictures_changed(other, 0, lambda seed: parts) == [1.0]
+
+
+def test_a_fade_survives_the_norm_of_the_video_alone(
+    modules: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modules["modelscope"], "FADES", 2)
+    (video, *_), (frame, *_) = (modules["modelscope"].misses(over) for over in ("video", "frame"))
+    assert max(video) < 0.01 < min(frame)
+
+
+def test_a_decoder_is_tuned_from_the_one_that_it_was(
+    modules: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latent_video = modules["latent_video"]
+    net, latents = AutoencoderKL(latent_video.VAE).requires_grad_(False), torch.randn(1, 4, 8, 8, 8)
+    monkeypatch.setattr(latent_video, "STEPS", 2)
+    for over_time in (True, False):
+        assert torch.equal(latent_video.Decoder(net, over_time)(latents)[0], net.decode(latents[0]))
+        decoder = latent_video.tuned(net, 0, over_time)
+        whole, alone = decoder(latents)[0], decoder(latents[:, :1])[0]
+        assert not torch.equal(whole, net.decode(latents[0]))
+        assert torch.allclose(whole[:1], alone, atol=1e-5) is not over_time
+
+
+def test_an_edit_from_the_clips_noise_is_the_clip_where_nothing_is_changed(modules: dict[str, ModuleType]) -> None:
+    edits = modules["tune_a_video"]
+    parts = Parts(edits.OWN.system).eval().requires_grad_(False)
+    fit_codec(parts)
+    torch.nn.init.zeros_(parts.net.conv_out.weight)
+    squares = edits.Squares(frames=FRAMES, only=3)
+    source = squares.read(7, np.random.default_rng(0))
+    colour = source.text.split()[1]
+    assert edits.said(colour) == source.text
+    assert (source.video == squares.read(8, np.random.default_rng(0)).video).all()
+    kept, fresh = (edits.edited(parts, source, colour, 0, inverted) for inverted in (True, False))
+    away = [float((each - from_pixels(source.video)).abs().mean()) for each in (kept, fresh)]
+    assert away[0] < 0.2 < away[1]

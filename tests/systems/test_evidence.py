@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
+from pixeldance.reproduce.claims import CLAIMS
 from pixeldance.systems import PUBLISHED
-from pixeldance.systems.evidence import RESULTS, evidence, page
+from pixeldance.systems.evidence import RESULTS, evidence, page, told
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,11 +50,28 @@ def test_without_a_result_nothing_is_claimed(tmp_path: Path) -> None:
         "requests": 16,
         "command": "python x.py",
     }
-    (tmp_path / "vdm.json").write_text(json.dumps(result))
-    (tmp_path / "svd.rate.json").write_text(json.dumps(result | {"claim": "It obeys."}))
-    text = page(tmp_path)
+    results = tmp_path / "systems"
+    results.mkdir()
+    (results / "vdm.json").write_text(json.dumps(result))
+    (results / "svd.rate.json").write_text(json.dumps(result | {"claim": "It obeys."}))
+    text = page(results)
     assert "| [svd](#svd) | not yet run, failed |" in text
     assert "**Failed** It obeys." in text
     assert "**Failed** It is better." in text
     assert "ours 2, theirs 1: better by -100.0% [-120.0%, -80.0%], wanted more than 10%" in text
-    assert text.count("not yet run") == len(PUBLISHED) - 1
+    assert f"**{len(CLAIMS)} not yet run**" in text
+    assert len(re.findall(r"^\*\*Not yet run", text, re.MULTILINE)) == len(PUBLISHED) - 2
+
+
+def test_pixeldances_claims_are_those_that_were_reproduced(tmp_path: Path) -> None:
+    """Where both scales were run the larger one counts, and a run that has not ended says nothing."""
+    (tmp_path / "claims").mkdir()
+    verdicts = {"tau": None, "tau-quick": "held", "drop": "failed", "drop-quick": "undecided", "noise": None}
+    for name, verdict in verdicts.items():
+        (tmp_path / "claims" / f"{name}.json").write_text(json.dumps({"verdict": verdict}))
+    results = tmp_path / "systems"
+    assert told("pixeldance", results) == f"1 held, 1 failed, {len(CLAIMS) - 2} not yet run"
+    text = page(results)
+    assert re.search(r"^\| `tau` \| .* \| held \(quick\) \|$", text, re.MULTILINE)
+    assert re.search(r"^\| `drop` \| .* \| failed \(toy\), undecided \(quick\) \|$", text, re.MULTILINE)
+    assert re.search(r"^\| `noise` \| .* \| not yet run \|$", text, re.MULTILINE)
