@@ -26,9 +26,9 @@ from pixeldance.diffusion.noise import Iid, Mixed, Progressive
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
 from pixeldance.diffusion.warp import Warped
 from pixeldance.nets import lora
-from pixeldance.nets.text import CLIPConfig, WordConfig
+from pixeldance.nets.text import CLIPConfig, PictureConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
-from pixeldance.nets.vae import VAEConfig
+from pixeldance.nets.vae import VAEConfig, VideoVAEConfig
 from pixeldance.system import Parts, System
 
 VERSION = 1
@@ -37,6 +37,7 @@ RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
         *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, PCAConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
+        *(VideoVAEConfig, PictureConfig),
         *(Mixed, Progressive, Replace, Reconstruct, Warped, Window),
         *(VP, VE, Flow, EDM, ScheduledNoise),
     )

@@ -34,7 +34,8 @@ class KLConfig:
     """A learned autoencoder; `mean` and `std` of its latents, one for all channels or one each.
 
     The default std is Stable Diffusion's: it multiplies latents by 0.18215. `frames_at_once`: how many frames
-    the network sees together; it bounds the memory and changes nothing else.
+    the network sees together; it bounds the memory and changes nothing else, but where the decoder sees time: there
+    videos are decoded in pieces of so many frames, which know nothing of each other.
     """
 
     vae: VAEConfig = field(default_factory=VAEConfig)
@@ -96,11 +97,13 @@ def build_codec(config: CodecConfig) -> "Codec":
         mean=config.mean,
         std=config.std,
         frames_at_once=config.frames_at_once,
+        sees_time=config.vae.sees_time,
     )
 
 
 class Codec(nn.Module):
-    """`channels`: of a latent. `factor`: pixels along one side of a latent position."""
+    """`channels`: of a latent. `factor`: pixels along one side of a latent position. `sees_time`: whether the network
+    decodes the frames that it is given as those of one video."""
 
     def __init__(
         self,
@@ -111,12 +114,13 @@ class Codec(nn.Module):
         mean: float | tuple[float, ...],
         std: float | tuple[float, ...],
         frames_at_once: int,
+        sees_time: bool = False,
     ) -> None:
         super().__init__()
         self.net = net.requires_grad_(False).eval()
         self.channels, self.factor = channels, factor
         self.mean, self.std = mean, std
-        self.frames_at_once = frames_at_once
+        self.frames_at_once, self.sees_time = frames_at_once, sees_time
 
     @torch.no_grad()
     def encode(self, video: Float[Tensor, "b f c h w"]) -> Float[Tensor, "b f z i j"]:
@@ -136,7 +140,8 @@ class Codec(nn.Module):
                 "An image is a video of one frame."
             )
         mean, std = self._moments(latents)
-        pieces = torch.split(latents.flatten(0, 1), self.frames_at_once)
+        apart = latents.unbind() if self.sees_time else [latents.flatten(0, 1)]
+        pieces = [piece for frames in apart for piece in torch.split(frames, self.frames_at_once)]
         pixels = torch.cat([self.net.decode(piece * std + mean) for piece in pieces])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return pixels.clamp(-1.0, 1.0).reshape(*latents.shape[:2], *pixels.shape[1:])
@@ -145,7 +150,11 @@ class Codec(nn.Module):
     def decode_stream(
         self, latents: Float[Tensor, "b f z i j"], *, frames_at_once: int = 4
     ) -> Iterator[Float[Tensor, "b g c h w"]]:
-        """`decode` a few frames at a time, in order: memory does not grow with the number of frames."""
+        """`decode` a few frames at a time, in order: memory does not grow with the number of frames.
+
+        Where the network sees time, they are the pieces that `decode` takes.
+        """
+        frames_at_once = self.frames_at_once if self.sees_time else frames_at_once
         for piece in torch.split(latents, frames_at_once, dim=1):
             yield self.decode(piece)
 

@@ -8,18 +8,18 @@ latents of the given frames at their places in time, joined to the noisy video o
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from pixeldance.diffusion.denoise import Cond
-from pixeldance.instruction import LAST, Instruction
+from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.nets.attention import sinusoids
-from pixeldance.nets.text import TextCode
+from pixeldance.nets.text import Read, TextCode
 
-VectorPart = Literal["text", "fps", "size"]
+VectorPart = Literal["text", "fps", "size", "fps-1", "motion", "noise"]
 MICRO = 256
 """Width of the code of one number in the vector condition: Stable Diffusion XL's (arXiv 2307.01952, sec. 2.2)."""
 
@@ -48,9 +48,11 @@ class ImageSlots:
     With first=0 and last=False the network has no picture condition at all.
     pad: the value between the frames and in place of a frame that is not given. mask: a channel that is 1 where a
     frame is given. tile: the first and the last frame are each repeated over all frames in channels of their own, mask
-    included, instead of standing at their places in time.
+    included, instead of standing at their places in time; so is a first frame alone.
     noise: the share of noise variance in the latents of the leading frames and of the last, 0 to 1 or scheduled by
     the video's own; the paper's is that of DDPM's step 100 (`share_at_step`). noise_at_inference: also when sampling.
+    pixel_noise: deviation of the noise that sampling adds to the pixels of the pictures before the codec sees them
+    (Stable Video Diffusion's augmentation, arXiv 2311.15127). scale: their latents are told times this number.
     """
 
     first: int = 1
@@ -60,14 +62,19 @@ class ImageSlots:
     tile: bool = False
     noise: tuple[float | ScheduledNoise, float | ScheduledNoise] = (0.0, 0.0)
     noise_at_inference: bool = False
+    pixel_noise: float = 0.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.first < 0:
             raise ValueError(f"got slots for {self.first} leading frames; wanted 0 or more")
-        if self.tile and self.places != (0, LAST):
+        if self.tile and self.places not in ((0,), (0, LAST)):
             raise ValueError(
-                f"got tiled slots for frames {self.places}; only a first and a last frame are tiled: first=1, last=True"
+                f"got tiled slots for frames {self.places}; only a first frame is tiled, alone or with a last one: "
+                "first=1"
             )
+        if self.pixel_noise < 0:
+            raise ValueError(f"got pixel_noise={self.pixel_noise}; wanted a deviation, 0 or more")
         for share in self.noise:
             if not isinstance(share, ScheduledNoise) and not 0 <= share <= 1:
                 raise ValueError(f"got a share of noise of {share}; wanted 0 (clean) to 1 (nothing but noise)")
@@ -81,7 +88,7 @@ class ImageSlots:
         """How many channels the condition has for latents of `latent` channels."""
         if not self.places:
             return 0
-        return (latent + self.mask) * (2 if self.tile else 1)
+        return (latent + self.mask) * (len(self.places) if self.tile else 1)
 
     def check(self, instruction: Instruction) -> None:
         """Raise ValueError where a picture is given for a frame that has no slot, or that the video does not have."""
@@ -135,40 +142,60 @@ def noised(instruction: Instruction, slots: ImageSlots, noise: PictureNoise, vid
 def condition(
     instructions: Sequence[Instruction],
     *,
-    text: Callable[[tuple[str, ...]], TextCode],
+    text: Callable[[tuple[Any, ...]], TextCode],
     slots: ImageSlots,
     shape: tuple[int, int, int],
     vector: Sequence[VectorPart] = ("text",),
+    reads: Read = "text",
 ) -> Cond:
     """The conditions of a batch of instructions of one length, whose frames are latents of shape (c, h, w).
 
-    vector: what the vector condition holds, in this order. Raises ValueError for several lengths in a batch, and for
-    pictures that have no slot.
+    vector: what the vector condition holds, in this order. reads: what the encoder `text` wants of each instruction.
+    Raises ValueError for several lengths in a batch, and for pictures that have no slot.
     """
     lengths = {instruction.length for instruction in instructions}
     if len(lengths) != 1:
         raise ValueError(f"got instructions of {sorted(lengths)} frames in one batch; wanted one length")
     for each in instructions:
         slots.check(each)
-    code = text(tuple(each.text for each in instructions))
+    code = text(tuple(map(READS[reads], instructions)))
     return Cond(
         tokens=code.tokens,
         mask=code.mask,
-        vector=_vector(instructions, code, vector) if vector else None,
+        vector=_vector(instructions, code, slots, vector) if vector else None,
         concat=_pictures(instructions, slots, shape).to(code.tokens.device) if slots.places else None,
     )
 
 
 def vector_width(parts: Sequence[VectorPart], text: int) -> int:
     """The width of a vector condition of these parts, for texts whose vector is `text` wide."""
-    return sum({"text": text, "fps": MICRO, "size": 2 * MICRO}[part] for part in parts)
+    return sum({"text": text, "size": 2 * MICRO}.get(part, MICRO) for part in parts)
 
 
-def _vector(instructions: Sequence[Instruction], code: TextCode, parts: Sequence[VectorPart]) -> Float[Tensor, "b v"]:
-    """The text's vector and the codes of rate and size, joined in the order of `parts`."""
+def first_seen(instruction: Instruction) -> Float[Tensor, "3 H W"] | None:
+    """The first frame in [-1, 1], None without one. Raises ValueError where it is there as latents alone."""
+    if FIRST not in instruction.frames:
+        return None
+    if FIRST not in instruction.seen:
+        raise ValueError("got a first frame as latents alone; this model also reads its pixels: Instruction.seen[0]")
+    return instruction.seen[FIRST]
+
+
+READS: Mapping[Read, Callable[[Instruction], Any]] = {"text": lambda each: each.text, "picture": first_seen}
+"""What an encoder reads of an instruction."""
+
+
+def _vector(
+    instructions: Sequence[Instruction], code: TextCode, slots: ImageSlots, parts: Sequence[VectorPart]
+) -> Float[Tensor, "b v"]:
+    """The text's vector and the codes of rate, size, motion and noise in the pixels, joined in the order of `parts`."""
+    rates = [each.fps if each.length > 1 else None for each in instructions]
     known = {
         "text": lambda: [code.vector],
-        "fps": lambda: [_micro([each.fps if each.length > 1 else None for each in instructions])],
+        "fps": lambda: [_micro(rates)],
+        "fps-1": lambda: [_micro([None if rate is None else rate - 1 for rate in rates])],
+        "motion": lambda: [_micro([each.motion for each in instructions])],
+        "noise": lambda: [_micro([slots.pixel_noise for _ in instructions])],
         "size": lambda: [_micro([each.size and each.size[side] for each in instructions]) for side in (0, 1)],
     }
     return torch.cat([piece.to(code.vector) for part in parts for piece in known[part]()], dim=1)
@@ -195,7 +222,7 @@ def _pictures(
     for row, instruction in enumerate(instructions):
         for slot, frame in enumerate(slots.places):
             if frame in instruction.frames:
-                latents[row, slot, :c] = _latent(instruction, frame)
+                latents[row, slot, :c] = slots.scale * _latent(instruction, frame)
     if slots.mask:
         latents[:, :, c] = given[:, :, None, None]
     if slots.tile:

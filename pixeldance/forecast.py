@@ -81,7 +81,7 @@ def passes(system: System, sampling: Sampling, frames: int) -> int:
     whole = sampling.of(system)
     assert whole.steps is not None
     assert whole.interval is not None
-    levels = level(system.process, grid(system.process, whole.steps)[:-1])
+    levels = level(system.process, grid(system.process, whole.steps, system.spacing)[:-1])
     low, high = whole.interval
     asked = [1 + (whole.guidance not in (0, 1) and low <= float(each) <= high) for each in levels]
     if sampling.solver is None and system.solver == "heun":  # whose second pass is at the next level

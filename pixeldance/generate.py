@@ -19,7 +19,7 @@ from pixeldance.diffusion.guide import Model, Weight, between, bound, mixed, win
 from pixeldance.diffusion.invert import invert
 from pixeldance.diffusion.process import Process, grid, level, noise_share
 from pixeldance.diffusion.reuse import reused
-from pixeldance.diffusion.sample import SOLVERS, Step, sample
+from pixeldance.diffusion.sample import SOLVERS, SolverName, Step, sample
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.system import Parts, System
 
@@ -48,7 +48,7 @@ class Sampling:
     late: bool = False
     interval: tuple[float, float] | None = None
     reuse: int = 1
-    solver: Step | None = None
+    solver: Step | SolverName | None = None
     around: Around | None = None
 
     def __post_init__(self) -> None:
@@ -66,12 +66,15 @@ class Sampling:
             raise ValueError(
                 f"got a guidance interval of {self.interval}; wanted two noise levels, 0 <= low <= high <= 1"
             )
+        if isinstance(self.solver, str) and self.solver not in SOLVERS:
+            raise ValueError(f"got the solver {self.solver!r}; wanted one of {', '.join(SOLVERS)}, or a step")
         if self.reuse < 1:
             raise ValueError(f"got reuse = {self.reuse}; wanted 1 (every step computed whole) or more")
 
     def of(self, system: System) -> "Sampling":
         """The same, with a model's own steps, guidance, interval and solver where none are given."""
-        solver = SOLVERS[system.solver]() if self.solver is None else self.solver
+        asked = self.solver or system.solver
+        solver = SOLVERS[asked]() if isinstance(asked, str) else asked
         return replace(
             self,
             solver=solver if self.around is None else self.around(solver),
@@ -137,9 +140,9 @@ def generate(
     if _device(parts).type == "cpu" and len(instructions) > 1:
         each = zip(instructions, rngs, strict=True)
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
-    asked = [encoded(parts, instruction) for instruction in instructions]
+    asked = [encoded(parts, instruction, rng) for instruction, rng in zip(instructions, rngs, strict=True)]
     bare = [row for row, each in enumerate(asked) if FIRST not in each.frames and each.length > 1]
-    if bare and FIRST in parts.system.condition.places:
+    if bare and parts.system.stills:
         images = [replace(asked[row], length=1, frames={}) for row in bare]
         stills = _walk(parts, images, [rngs[row] for row in bare], sampling, None)
         for row, still in zip(bare, stills, strict=True):
@@ -150,16 +153,21 @@ def generate(
     return x
 
 
-def encoded(parts: Parts, instruction: Instruction) -> Instruction:
-    """The same request with its pictures as the codec's latents, and the model's own rate and size where it has none.
+def encoded(parts: Parts, instruction: Instruction, rng: Generator | None = None) -> Instruction:
+    """The same request with its pictures as the codec's latents, and the model's own rate, motion and size where it has
+    none.
 
-    Pictures handed over as latents stay as they are.
+    Pictures handed over as latents stay as they are, but are also decoded where the model reads pictures. rng: of the
+    noise that the model wants in their pixels, None for none.
     """
-    system, shape = parts.system, _latent_shape(parts, instruction)
-    frames = {}
+    system, shape, device = parts.system, _latent_shape(parts, instruction), _device(parts)
+    frames, seen = {}, dict[int, Tensor]()
     for index, image in instruction.frames.items():
         if not isinstance(image, Tensor):
-            image = parts.codec.encode(from_pixels(image[None])[None].to(_device(parts)))[0, 0]
+            seen[index] = from_pixels(image[None])[0].to(device)
+            image = parts.codec.encode(_grainy(seen[index], system.condition.pixel_noise, rng)[None, None])[0, 0]
+        elif system.text.reads == "picture":
+            seen[index] = parts.codec.decode(image[None, None].to(device))[0, 0]
         if tuple(image.shape) != shape:
             raise ValueError(
                 f"got frame {index} with latents of {tuple(image.shape)}; wanted {shape}, a picture of the "
@@ -167,7 +175,9 @@ def encoded(parts: Parts, instruction: Instruction) -> Instruction:
             )
         frames[index] = image
     fps = system.fps if instruction.fps is None else instruction.fps
-    return replace(instruction, frames=frames, size=instruction.size or system.sizes[0], fps=fps)
+    motion = system.motion if instruction.motion is None else instruction.motion
+    size = instruction.size or system.sizes[0]
+    return replace(instruction, frames=frames, seen=seen, size=size, fps=fps, motion=motion)
 
 
 @torch.no_grad()  # not inference mode: its tensors could not take part in the gradients of a rule for held frames
@@ -184,9 +194,9 @@ def _walk(
     assert sampling.steps is not None
     assert sampling.guidance is not None
     assert sampling.interval is not None
-    assert sampling.solver is not None
+    assert callable(sampling.solver)
     scale, interval = float(sampling.guidance), sampling.interval
-    whole = grid(system.process, sampling.steps)
+    whole = grid(system.process, sampling.steps, system.spacing)
     refreshed = {float(t) for t in whole[:: sampling.reuse]}
     if start is None:
         x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
@@ -203,15 +213,15 @@ def _walk(
     noises = [picture_noise(each, slots, rng) if slots.noise_at_inference else {} for each, rng in seen]
     length = instructions[0].length
     spans = system.window.spans(length) if system.window else [slice(None)]
-    read = cache(parts.text)  # every leg, term and step asks for the same few texts
+    read = cache(parts.text)  # every leg, term and step asks for the same few texts, or pictures
 
     def conditions(asked: Sequence[Instruction], t: Tensor) -> Cond:
         video = float(noise_share(system.process, t))
         asked = [noised(each, slots, noise, video) for each, noise in zip(asked, noises, strict=True)]
-        return condition(asked, text=read, slots=slots, shape=shape, vector=system.vector)
+        return condition(asked, text=read, slots=slots, shape=shape, vector=system.vector, reads=system.text.reads)
 
     def following(asked: Sequence[Instruction], scale: float = scale) -> Denoise:
-        """Text guidance: the unconditional term keeps the pictures."""
+        """Guidance: the unconditional term keeps the pictures, unless these are what it weighs."""
         told = [system.told(each) for each in asked]
 
         @cache  # what is kept from step to step is kept apart for each window and term
@@ -224,9 +234,9 @@ def _walk(
                 with_text = bound(model(span.start, True), conditions(here, t))
                 if scale == 1:
                     return with_text
-                textless = conditions([each.without(text=True) for each in here], t)
+                unguided = conditions([system.unguided(each) for each in here], t)
                 weight = _weight(system, scale, length, span)
-                led = mixed([(weight, with_text), (1 - weight, bound(model(span.start, False), textless))])
+                led = mixed([(weight, with_text), (1 - weight, bound(model(span.start, False), unguided))])
                 return between(led, with_text, system.process, interval)
 
             return windows(over, spans)
@@ -262,6 +272,13 @@ def _walk(
                 report,
             )
     return x
+
+
+def _grainy(pixels: Float[Tensor, "3 h w"], deviation: float, rng: Generator | None) -> Float[Tensor, "3 h w"]:
+    """Pixels with noise of this deviation, which no generator is asked for where it is 0."""
+    if not deviation or rng is None:
+        return pixels
+    return pixels + deviation * torch.randn(pixels.shape, generator=rng).to(pixels)
 
 
 def _fitting(parts: Parts, instructions: Sequence[Instruction], start: Start) -> Start:

@@ -21,8 +21,9 @@ class Instruction:
 
     frames: pictures at frame numbers (0 is the first, -1 the last), as uint8 pixels (h, w, 3) or as latents
     (c, h, w) of the model's codec: what one shot hands to the next is not decoded in between.
-    fps: frames per second of the motion, None: the model's own. A model that was not taught rates or sizes does not
-    look at them.
+    fps: frames per second of the motion, None: the model's own. motion: how much moves, from 0 to 255, None: the
+    model's own. A model that was not taught rates, motion or sizes does not look at them.
+    seen: pictures that stand in `frames` as latents, as pixels in [-1, 1]: what an encoder of pictures reads.
     """
 
     text: str = ""
@@ -30,6 +31,8 @@ class Instruction:
     length: int = 16
     size: tuple[int, int] | None = None
     fps: float | None = None
+    motion: float | None = None
+    seen: Mapping[int, Float[Tensor, "3 H W"]] = field(default_factory=dict)
 
     def without(self, *, text: bool = False, frame: int | None = None) -> "Instruction":
         """The same request with its text, or one of its frames, left out."""

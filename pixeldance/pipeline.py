@@ -227,11 +227,12 @@ def instruct(
 
 
 def check_prompt(system: Maker, prompt: str) -> None:
-    """Raise ValueError for a text that says nothing, or more than a model of this system reads."""
-    if not words(prompt):
+    """Raise ValueError for a text that says nothing, or more than a model of this system reads; one that reads no text
+    takes the empty one."""
+    longest = system.text.length - 1
+    if longest and not words(prompt):
         got = "a prompt without words" if prompt.strip() else "an empty prompt"
         raise ValueError(f"got {got}; wanted words for what the video shows, e.g. 'a red star moves left'")
-    longest = system.text.length - 1
     if len(prompt) > MAX_PROMPT or len(words(prompt)) > longest:
         raise ValueError(
             f"got a prompt of {len(prompt):,} characters; this model reads {longest} words and at most "

@@ -1,7 +1,7 @@
 """A system is a frozen record of everything that defines a model but its weights; variants come from `replace()`."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol, get_args, runtime_checkable
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 from torch import nn
 
@@ -11,11 +11,11 @@ from pixeldance.diffusion.denoise import Denoiser, PredictionType
 from pixeldance.diffusion.given import Held
 from pixeldance.diffusion.guide import Window
 from pixeldance.diffusion.noise import Iid, Prior
-from pixeldance.diffusion.process import EDM, VE, VP, Flow
+from pixeldance.diffusion.process import EDM, VE, VP, Flow, Spacing
 from pixeldance.diffusion.sample import SolverName
 from pixeldance.diffusion.warp import Warped
 from pixeldance.instruction import FIRST, Instruction
-from pixeldance.nets.text import CLIPConfig, TextConfig, TextEncoder, build_text
+from pixeldance.nets.text import CLIPConfig, PictureConfig, TextConfig, TextEncoder, build_text
 from pixeldance.nets.unet import UNet, UNetConfig
 
 
@@ -60,7 +60,10 @@ class System:
     one first. fps: of its training videos. steps, guidance, interval, solver: what sampling uses where the request does
     not say; the interval is that of noise levels, 0 clean to 1 pure noise, at which text guidance works.
     vector: what the network is told in its vector condition, in this order: the text as one vector, frames per second,
-    height and width in pixels (Stable Diffusion XL's micro-conditions, arXiv 2307.01952).
+    height and width in pixels (Stable Diffusion XL's micro-conditions, arXiv 2307.01952), frames per second less one,
+    how much moves, and the deviation of the noise in the pictures' pixels (Stable Video Diffusion's, arXiv 2311.15127).
+    motion: how much moves where the request does not say, 0 to 255.
+    spacing: of the grid of noise levels that is walked. guided: what the unconditional term of guidance leaves out.
     trained: the parts that training changes; the codec never is one of them.
     noise: what it is noised with. held: a rule for pictures of frames that have no slot, None: they are refused.
     window: videos that are longer than this are made as overlapping windows, all of them together.
@@ -91,14 +94,18 @@ class System:
     window: Window | None = None
     warp: Warped | None = None
     guidance_first: float | None = None
+    spacing: Spacing = "uniform"
+    guided: Literal["text", "pictures"] = "text"
+    motion: float = 127.0
 
     def __post_init__(self) -> None:
         if len(set(self.vector)) < len(self.vector) or not set(self.vector) <= set(get_args(VectorPart)):
             raise ValueError(f"got vector={self.vector}; wanted each of {get_args(VectorPart)} at most once")
         if not set(self.trained) <= {"text", "net"} or not self.trained:
             raise ValueError(f"got trained={self.trained}; wanted 'text', 'net' or both")
-        if "text" in self.trained and isinstance(self.text, CLIPConfig):
-            raise ValueError("got a CLIP text encoder to be trained, which is always frozen; wanted trained=('net',)")
+        if "text" in self.trained and isinstance(self.text, CLIPConfig | PictureConfig):
+            kind = f"a CLIP {self.text.reads} encoder"
+            raise ValueError(f"got {kind} to be trained, which is always frozen; wanted trained=('net',)")
         slots, vector = self.condition.channels(self.net.channels), vector_width(self.vector, self.text.width)
         wanted, got = (slots, self.text.width, vector), (self.net.concat, self.net.tokens, self.net.vector)
         if got != wanted:
@@ -114,8 +121,12 @@ class System:
 
     @property
     def stills(self) -> bool:
-        """Whether it makes a first frame that is missing, in as many steps as the video."""
-        return FIRST in self.condition.places
+        """Whether it makes a first frame that is missing, in as many steps as the video: not without a text."""
+        return FIRST in self.condition.places and self.text.reads == "text"
+
+    def unguided(self, instruction: Instruction) -> Instruction:
+        """The request of the unconditional term of guidance: without the text, or without pictures."""
+        return replace(instruction, frames={}) if self.guided == "pictures" else instruction.without(text=True)
 
     def told(self, instruction: Instruction) -> Instruction:
         """The request as the network is told it: without the pictures that `held` sees to."""
@@ -146,7 +157,10 @@ class System:
         return wanted
 
     def check(self, instruction: Instruction) -> None:
-        """Raise ValueError for pictures of frames that the model cannot take, or that the video does not have."""
+        """Raise ValueError for pictures of frames that the model cannot take, or that the video does not have, and for
+        a first one that is missing where the model reads it in the text's place."""
+        if self.text.reads == "picture" and FIRST not in instruction.frames:
+            raise ValueError("got no first frame, which this model reads in the text's place; wanted one")
         self.condition.check(self.told(instruction))
         beyond = sorted(index for index in instruction.frames if not -instruction.length <= index < instruction.length)
         if beyond:

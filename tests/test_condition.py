@@ -164,8 +164,9 @@ def test_pictures_without_a_slot_are_refused(slots: ImageSlots, asked: Instructi
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"first": 2, "tile": True}, r"got tiled slots for frames \(0, 1, -1\); only a first and a last frame"),
-        ({"last": False, "tile": True}, "only a first and a last frame are tiled"),
+        ({"first": 2, "tile": True}, r"got tiled slots for frames \(0, 1, -1\); only a first frame is tiled"),
+        ({"first": 0, "tile": True}, r"frames \(-1,\); only a first frame is tiled, alone or with a last one"),
+        ({"pixel_noise": -0.1}, "got pixel_noise=-0.1; wanted a deviation"),
         ({"first": -1}, "got slots for -1 leading frames"),
         ({"noise": (1.5, 0.0)}, "got a share of noise of 1.5; wanted 0 .* to 1"),
         ({"noise": (0.0, -0.1)}, "got a share of noise of -0.1"),
@@ -288,6 +289,38 @@ def test_rates_and_sizes_that_are_not_known_are_zeros() -> None:
     image = replace(asked, frames={}, length=1)
     assert vector(image, parts=("fps",)).eq(0).all(), "an image has no rate"
     assert vector(image, parts=("size",)).ne(0).any()
+
+
+def test_motion_and_the_noise_in_the_pixels_are_told_as_numbers() -> None:
+    asked = replace(BOTH, fps=8.0, motion=90.0)
+    told = condition(
+        [asked, replace(asked, motion=None)],
+        text=text,
+        slots=replace(CLEAN, pixel_noise=0.02),
+        shape=SHAPE,
+        vector=("fps-1", "motion", "noise"),
+    ).vector
+    assert told is not None
+    wanted = torch.cat([sinusoids(torch.tensor(number), MICRO) for number in (7.0, 90.0, 0.02)])
+    assert torch.equal(told[0], wanted)
+    assert told.shape == (2, vector_width(("fps-1", "motion", "noise"), 4))
+    assert told[1, MICRO : 2 * MICRO].eq(0).all(), "what is not known is zeros"
+
+
+def test_an_encoder_may_read_the_first_frame_in_the_texts_place() -> None:
+    slots = ImageSlots(last=False, mask=False, tile=True, scale=0.5)
+    asked, pixels = replace(ONLY_FIRST, seen={FIRST: torch.ones(3, 8, 12)}), []
+
+    def look(pictures: Sequence[Tensor | None]) -> TextCode:
+        pixels.extend(pictures)
+        return text(["first" if each is not None else "" for each in pictures])
+
+    cond = condition([asked, replace(asked, frames={})], text=look, slots=slots, shape=SHAPE, reads="picture")
+    assert pixels == [asked.seen[FIRST], None]
+    assert cond.concat is not None
+    assert [values(row) for row in cond.concat] == [[[1.0] * 3] * 5, [[0.0] * 3] * 5], "in all frames, and scaled"
+    with pytest.raises(ValueError, match="got a first frame as latents alone; this model also reads its pixels"):
+        condition([ONLY_FIRST], text=look, slots=slots, shape=SHAPE, reads="picture")
 
 
 def test_one_length_a_batch() -> None:

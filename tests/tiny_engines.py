@@ -138,7 +138,8 @@ def ltx(folder: Path) -> Path:
     return folder
 
 
-def svd(folder: Path) -> Path:
+def svd(folder: Path, *, number: int = 32, layers: int = 1) -> Path:
+    """number: the width of the code of one number in its vector. layers: of the autoencoder; published ones have 2."""
     import diffusers
     import transformers
 
@@ -152,12 +153,15 @@ def svd(folder: Path) -> Path:
         up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
         cross_attention_dim=32,
         num_attention_heads=8,
-        projection_class_embeddings_input_dim=96,
-        addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=3 * number,
+        addition_time_embed_dim=number,
         num_frames=6,
     )
     vae = diffusers.AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D",) * 2, latent_channels=4
+        block_out_channels=(32, 64),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        layers_per_block=layers,
+        latent_channels=4,
     )
     config = transformers.CLIPVisionConfig(
         hidden_size=32,

@@ -17,7 +17,7 @@ from torch import Tensor
 from pixeldance.diffusion.process import Process, corrupt, per_sample
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-PredictionType = Literal["eps", "v", "x0", "flow", "edm"]
+PredictionType = Literal["eps", "v", "x0", "flow", "edm", "edm_v"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,9 @@ def coefficients(
     """The coefficients of a prediction type at level t, in float32; t must be > 0.
 
     eps: F = eps. v: F = alpha eps - sigma x0 (arXiv 2202.00512). x0: F = x0. flow: F = eps - x0.
-    edm: F keeps unit variance for data of deviation `sigma_data` (arXiv 2206.00364 eq. 7).
-    c_noise is 1000 t, DDPM's step, but ln(sigma) / 4 for edm.
+    edm: F keeps unit variance for data of deviation `sigma_data` (arXiv 2206.00364 eq. 7). edm_v: -F of that, which for
+    data of deviation 1 is v of x_t brought to variance 1 (Stable Video Diffusion, arXiv 2311.15127).
+    c_noise is 1000 t, DDPM's step, but ln(sigma) / 4 for edm and edm_v.
     """
     alpha, sigma, t = process.alpha(t).float(), process.sigma(t).float(), t.float()
     one = torch.ones_like(alpha)
@@ -80,11 +81,12 @@ def coefficients(
         return Coefficients(one, 0 * one, one, 1000 * t)
     if prediction == "flow":
         return Coefficients(one, 1 / (alpha + sigma), -sigma / (alpha + sigma), 1000 * t)
-    if prediction != "edm":
-        raise ValueError(f"got prediction {prediction!r}; wanted eps, v, x0, flow or edm")
+    if prediction not in ("edm", "edm_v"):
+        raise ValueError(f"got prediction {prediction!r}; wanted eps, v, x0, flow, edm or edm_v")
     total = (alpha**2 * sigma_data**2 + sigma**2).sqrt()
     c_skip = alpha * sigma_data**2 / total**2
-    return Coefficients(1 / total, c_skip, sigma * sigma_data / total, sigma.log() / 4)
+    c_out = sigma * sigma_data / total
+    return Coefficients(1 / total, c_skip, -c_out if prediction == "edm_v" else c_out, sigma.log() / 4)
 
 
 @dataclass(frozen=True)

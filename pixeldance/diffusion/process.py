@@ -17,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 Betas = Literal["linear", "scaled_linear", "cosine"]
-Spacing = Literal["uniform", "logsnr", "karras"]
+Spacing = Literal["uniform", "lowest", "logsnr", "karras"]
+LOWEST = 2.0**-60
+"""A time above 0 that beside any number of a process is nothing: of its levels above 0 it has the lowest."""
 
 
 @runtime_checkable
@@ -171,13 +173,16 @@ def grid(
 ) -> Float[Tensor, "{steps}+1"]:
     """`steps + 1` falling times from `start` to exactly 0, in float64.
 
-    `uniform` is even in t. `logsnr` is even in logsnr and `karras` in sigma^(1/7) (of the ratio sigma / alpha)
-    between `start` and `end`, with 0 after it. Raises ValueError where the numbers make no falling grid.
+    `uniform` is even in t; `lowest` too, but its last step is from the lowest level above 0, so that the levels of EDM
+    are exactly eq. 5 of arXiv 2206.00364. `logsnr` is even in logsnr and `karras` in sigma^(1/7) (of the ratio
+    sigma / alpha) between `start` and `end`, with 0 after it. Raises ValueError where the numbers make no falling grid.
     """
     if steps < 1 or not 0 < start <= 1 or not 0 < end < start:
         raise ValueError(f"got steps={steps}, start={start}, end={end}; wanted steps >= 1 and 0 < end < start <= 1")
     if spacing == "uniform":
         return torch.linspace(start, 0, steps + 1, dtype=torch.float64)
+    if spacing == "lowest" and steps > 1:
+        return torch.cat([torch.linspace(start, LOWEST, steps, dtype=torch.float64), torch.zeros(1).double()])
     if steps == 1:
         return torch.tensor([start, 0.0], dtype=torch.float64)
     edges = logsnr(process, torch.tensor([start, end], dtype=torch.float64))

@@ -16,6 +16,7 @@ from pixeldance import __version__, checkpoint
 from pixeldance.atomic import atomic_folder
 from pixeldance.codec import KLConfig
 from pixeldance.exchange import geometry, names
+from pixeldance.exchange.weights import over_time
 from pixeldance.nets import lora
 from pixeldance.nets.text import CLIPConfig
 from pixeldance.nets.vae import AutoencoderKL
@@ -93,7 +94,7 @@ def _own(place: Path, part: str, module: nn.Module, settings: Any) -> list[str]:
 
 
 def _codec(place: Path, codec: nn.Module, system: System) -> list[str]:
-    """As an AutoencoderKL where it is one."""
+    """As an AutoencoderKL where it is one, or as one with a decoder over time."""
     if not isinstance(system.codec, KLConfig) or not isinstance(codec.net, AutoencoderKL):
         return _own(place, "codec", codec, system.codec)
     table = names.vae(system.codec.vae)
@@ -101,8 +102,8 @@ def _codec(place: Path, codec: nn.Module, system: System) -> list[str]:
         config = geometry.codec_json(system.codec)
     except ValueError:
         return _own(place, "codec", codec, system.codec)
-    _write(place, config, {table[key]: weight for key, weight in codec.net.state_dict().items()})
-    return ["diffusers", "AutoencoderKL"]
+    _write(place, config, over_time({table[key]: weight for key, weight in codec.net.state_dict().items()}))
+    return ["diffusers", config["_class_name"]]
 
 
 def _text(place: Path, text: nn.Module, system: System) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from pixeldance.codec import KLConfig
 from pixeldance.diffusion.denoise import PredictionType
-from pixeldance.diffusion.process import VP, Betas
-from pixeldance.nets.text import CLIPConfig
+from pixeldance.diffusion.process import EDM, VP, Betas
+from pixeldance.nets.text import CLIPConfig, PictureConfig
 from pixeldance.nets.unet import UNetConfig
-from pixeldance.nets.vae import VAEConfig
+from pixeldance.nets.vae import VAEConfig, VideoVAEConfig
 
 Json = Mapping[str, Any]
 
@@ -60,6 +60,18 @@ VAE_FIXED: dict[str, tuple[Any, ...]] = {
     "latents_mean": (None,),
     "latents_std": (None,),
 }
+VIDEO_VAE_FIXED: dict[str, tuple[Any, ...]] = {"layers_per_block": (2,), "norm_num_groups": (32,)}
+"""Of AutoencoderKLTemporalDecoder: with fewer layers its attention is never reached, more of them stand idle."""
+VAES: dict[str, tuple[type[VAEConfig], dict[str, tuple[Any, ...]]]] = {
+    "AutoencoderKL": (VAEConfig, VAE_FIXED),
+    "AutoencoderKLTemporalDecoder": (VideoVAEConfig, VIDEO_VAE_FIXED),
+}
+KARRAS: dict[str, tuple[Any, ...]] = {
+    "prediction_type": ("v_prediction",),
+    "timestep_type": ("continuous",),
+    "use_karras_sigmas": (True,),
+}
+"""Settings that an EulerDiscreteScheduler has to have for levels of EDM; left out, they mean something else."""
 MODELSCOPE: dict[str, Any] = {
     "temporal": "attention+convolution",
     "temporal_convolutions": 4,
@@ -170,11 +182,16 @@ def unet_json(config: UNetConfig) -> dict[str, Any]:
 
 
 def codec_config(theirs: Json) -> KLConfig:
-    """The codec of an AutoencoderKL. Raises ValueError for one that is built otherwise."""
-    _check("AutoencoderKL", theirs, VAE_FIXED)
+    """The codec of an AutoencoderKL or of an AutoencoderKLTemporalDecoder. Raises ValueError for one that is built
+    otherwise."""
+    kind = theirs.get("_class_name", "AutoencoderKL")
+    if kind not in VAES:
+        raise ValueError(f"got a {kind}; wanted {' or '.join(VAES)}")
+    record, fixed = VAES[kind]
+    _check(kind, theirs, fixed)
     widths = tuple(theirs["block_out_channels"])
     return KLConfig(
-        vae=VAEConfig(
+        vae=record(
             in_channels=theirs.get("in_channels", 3),
             latent_channels=theirs.get("latent_channels", 4),
             widths=widths,
@@ -186,7 +203,8 @@ def codec_config(theirs: Json) -> KLConfig:
 
 
 def codec_json(codec: KLConfig) -> dict[str, Any]:
-    """The settings of an AutoencoderKL. Raises ValueError for a codec that is none."""
+    """The settings of an AutoencoderKL, or with a decoder over time of an AutoencoderKLTemporalDecoder. Raises
+    ValueError for a codec that is none."""
     vae = codec.vae
     if (
         not isinstance(codec.std, float)
@@ -196,17 +214,24 @@ def codec_json(codec: KLConfig) -> dict[str, Any]:
         or not vae.mid_attention
     ):
         raise ValueError(f"got {codec}; an AutoencoderKL has one std, no mean, norms, attention and patch=1")
-    return {
-        "_class_name": "AutoencoderKL",
+    common = {
         "in_channels": vae.in_channels,
         "out_channels": vae.in_channels,
         "latent_channels": vae.latent_channels,
         "block_out_channels": list(vae.widths),
         "down_block_types": ["DownEncoderBlock2D"] * len(vae.widths),
-        "up_block_types": ["UpDecoderBlock2D"] * len(vae.widths),
         "layers_per_block": vae.layers,
-        "norm_num_groups": vae.groups,
         "scaling_factor": 1 / codec.std,
+    }
+    if vae.sees_time:
+        if (vae.layers, vae.groups) != (2, 32):
+            raise ValueError(f"got {codec}; an AutoencoderKLTemporalDecoder has layers=2, groups=32")
+        return {"_class_name": "AutoencoderKLTemporalDecoder", **common}
+    return {
+        "_class_name": "AutoencoderKL",
+        **common,
+        "up_block_types": ["UpDecoderBlock2D"] * len(vae.widths),
+        "norm_num_groups": vae.groups,
     }
 
 
@@ -224,6 +249,22 @@ def text_config(theirs: Json, *, tokenizer: str, padding: str) -> CLIPConfig:
         length=theirs.get("max_position_embeddings", 77),
         vocabulary_size=theirs.get("vocab_size", 49408),
         activation=theirs.get("hidden_act", "quick_gelu"),
+    )
+
+
+def picture_config(theirs: Json, shown: Json) -> PictureConfig:
+    """A CLIPVisionModelWithProjection, and from its preprocessor_config.json how pictures are shown to it."""
+    _check("an image encoder", theirs, {"layer_norm_eps": (1e-5,), "image_size": (224,), "num_channels": (3,)})
+    return PictureConfig(
+        width=theirs["projection_dim"],
+        inner=theirs["hidden_size"],
+        layers=theirs["num_hidden_layers"],
+        heads=theirs["num_attention_heads"],
+        feed_width=theirs["intermediate_size"],
+        patch=theirs["patch_size"],
+        activation=theirs.get("hidden_act", "quick_gelu"),
+        mean=tuple(shown["image_mean"]),
+        std=tuple(shown["image_std"]),
     )
 
 
@@ -260,6 +301,15 @@ def process(theirs: Json) -> tuple[VP, PredictionType]:
     return VP(betas=betas, steps=theirs.get("num_train_timesteps", 1000), zero_terminal_snr=rescaled), PREDICTIONS[
         found
     ]
+
+
+def karras(theirs: Json) -> EDM:
+    """The noising process of Stable Video Diffusion's scheduler. Raises ValueError for another one."""
+    _check("a scheduler", dict.fromkeys(KARRAS) | dict(theirs), KARRAS | {"final_sigmas_type": ("zero",)})
+    low, high = theirs.get("sigma_min"), theirs.get("sigma_max")
+    if low is None or high is None:
+        raise ValueError(f"got a scheduler with sigma_min={low}, sigma_max={high}; wanted both numbers")
+    return EDM(sigma_min=low, sigma_max=high)
 
 
 def _check(kind: str, theirs: Json, fixed: Mapping[str, tuple[Any, ...]]) -> None:

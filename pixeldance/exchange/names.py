@@ -97,7 +97,16 @@ VAE_TOP = {
     "mid.1.to_v": "mid_block.attentions.0.to_v",
     "mid.1.to_out": "mid_block.attentions.0.to_out.0",
     "mid.2": "mid_block.resnets.1",
+    "time_out.layer": "time_conv_out",
 }
+VAE_RESIDUAL = {"shortcut": "conv_shortcut"}
+VIDEO_VAE_RESIDUAL = {
+    **{each: f"spatial_res_block.{each}" for each in ("norm1", "conv1", "norm2", "conv2")},
+    "shortcut": "spatial_res_block.conv_shortcut",
+    **{f"time.layer.{each}": f"temporal_res_block.{each}" for each in ("norm1", "conv1", "norm2", "conv2")},
+    "mix": "time_mixer",
+}
+"""Those of Stable Video Diffusion's decoder."""
 OLD_VAE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 """How the layers of the autoencoder's attention are called in the files of Stable Diffusion 1 and 2, and now."""
 
@@ -115,8 +124,8 @@ def motion(config: UNetConfig) -> Names:
 
 
 def vae(config: VAEConfig) -> Names:
-    """The names of an autoencoder's weights in AutoencoderKL."""
-    return _one_to_one(_state(lambda: AutoencoderKL(config)), _vae_key)
+    """The names of an autoencoder's weights in AutoencoderKL; or in AutoencoderKLTemporalDecoder."""
+    return _one_to_one(_state(lambda: AutoencoderKL(config)), lambda key: _vae_key(key, config))
 
 
 def text(keys: Iterable[str]) -> Names:
@@ -204,16 +213,21 @@ def _place(top: str, rest: str, config: UNetConfig) -> tuple[str, int, str]:
     return f"{top}_blocks.{level}", index, inner
 
 
-def _vae_key(key: str) -> str:
+def _vae_key(key: str, config: VAEConfig) -> str:
     module, _, kind = key.rpartition(".")
     side, _, layer = module.partition(".")
     if side not in ("encoder", "decoder"):
         return f"{_look(VAE_TOP, module)}.{kind}"
-    if layer.startswith("levels."):
-        _, level, block, *inner = layer.split(".")
+    residual = VIDEO_VAE_RESIDUAL if config.sees_time and side == "decoder" else VAE_RESIDUAL
+    place, _, rest = layer.partition(".")
+    number, _, inner = rest.partition(".")
+    if place == "levels":
+        block, _, inner = inner.partition(".")
         way = "down" if side == "encoder" else "up"
-        place = f"{way}samplers.0" if inner == ["conv"] else f"resnets.{block}"
-        layer = ".".join([f"{way}_blocks.{level}", place, *inner])
+        within = f"{way}samplers.0.conv" if inner == "conv" else f"resnets.{block}.{_look(residual, inner)}"
+        layer = f"{way}_blocks.{number}.{within}"
+    elif place == "mid" and number != "1":
+        layer = f"{VAE_TOP[f'mid.{number}']}.{_look(residual, inner)}"
     else:
         layer = _look(VAE_TOP, layer)
-    return f"{side}.{layer}.{kind}".replace(".shortcut.", ".conv_shortcut.")
+    return f"{side}.{layer}.{kind}"

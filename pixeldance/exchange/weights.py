@@ -31,6 +31,11 @@ def given(names: Names, ours: State, like: Mapping[str, tuple[int, ...]]) -> dic
     return {key: ours[back[key]].reshape(shape).contiguous() for key, shape in like.items()}
 
 
+def over_time(state: State) -> dict[str, Tensor]:
+    """Weights with the kernels over time in the first of three dimensions, as Stable Video Diffusion's are stored."""
+    return {name: weight[..., None] if weight.shape[2:] == (3, 1) else weight for name, weight in state.items()}
+
+
 def widened(weight: Tensor, channels: int) -> Tensor:
     """A first convolution that also reads `channels` in all, those that were added by zeros."""
     wide = weight.new_zeros(weight.shape[0], channels, *weight.shape[2:])

@@ -19,14 +19,16 @@ from pixeldance.nets.temporal import height_as_time, norm_silu, of_video, time_a
 
 
 class Mix(nn.Module):
-    """How much a branch over time counts: one learned number."""
+    """How much a branch over time counts: one learned number. turned: sigmoid(mix) of it, as in the autoencoder."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, turned: bool = False) -> None:
         super().__init__()
-        self.mix_factor = nn.Parameter(torch.tensor([0.5]))
+        self.turned = turned
+        self.mix_factor = nn.Parameter(torch.tensor([0.0 if turned else 0.5]))
 
     def forward(self, x: Float[Tensor, "..."], branch: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        return x + (1 - torch.sigmoid(self.mix_factor)) * branch
+        share = torch.sigmoid(self.mix_factor)
+        return x + (share if self.turned else 1 - share) * branch
 
 
 class TemporalResidual(nn.Module):

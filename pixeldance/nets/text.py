@@ -1,20 +1,24 @@
 """Text encoders: words to tokens for cross-attention, and one vector for the whole text.
 
 `WordEncoder` is the small one, trained with the model it serves; `CLIPEncoder` is Stable Diffusion's, frozen, through
-transformers. Both are called with a list of texts.
+transformers. Both are called with a list of texts. `PictureEncoder`, Stable Video Diffusion's, reads pictures in the
+place of texts: which of the two an encoder wants says `reads` of its configuration.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pixeldance.nets.attention import TransformerBlock, sinusoids
+from pixeldance.nets.picture import square
 from pixeldance.nets.words import words
+
+Read = Literal["text", "picture"]
 
 
 class TextCode(NamedTuple):
@@ -34,6 +38,7 @@ class WordConfig:
     layers: int = 2
     head_width: int = 32
     length: int = 48
+    reads: ClassVar[Read] = "text"
 
 
 class WordEncoder(nn.Module):
@@ -90,6 +95,7 @@ class CLIPConfig:
     length: int = 77
     vocabulary_size: int = 49408
     activation: str = "gelu"
+    reads: ClassVar[Read] = "text"
 
 
 class CLIPEncoder(nn.Module):
@@ -97,13 +103,10 @@ class CLIPEncoder(nn.Module):
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
-        try:
-            from transformers import CLIPTextConfig, CLIPTextModel
-        except ImportError as error:
-            raise ValueError("a CLIP text encoder needs transformers: pip install 'pixeldance[clip]'") from error
+        transformers = _transformers()
         self.config = config
-        model = CLIPTextModel(
-            CLIPTextConfig(
+        model = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
                 vocab_size=config.vocabulary_size,
                 hidden_size=config.width,
                 intermediate_size=config.feed_width,
@@ -161,10 +164,85 @@ class CLIPEncoder(nn.Module):
         return tokenizer
 
 
-TextConfig = WordConfig | CLIPConfig
-TextEncoder = WordEncoder | CLIPEncoder
+@dataclass(frozen=True, kw_only=True)
+class PictureConfig:
+    """A CLIP vision transformer; the defaults are Stable Video Diffusion's (OpenCLIP ViT-H).
+
+    width: of its one token, `inner` that of its layers. It sees pictures of `side` x `side` pixels in patches of
+    `patch`, their colours (red, green, blue in 0..1) less `mean` and in units of `std`. It reads no text.
+    """
+
+    width: int = 1024
+    inner: int = 1280
+    layers: int = 32
+    heads: int = 16
+    feed_width: int = 5120
+    side: int = 224
+    patch: int = 14
+    activation: str = "gelu"
+    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    reads: ClassVar[Read] = "picture"
+    length: ClassVar[int] = 1
+
+
+class PictureEncoder(nn.Module):
+    """Frozen; random weights until a checkpoint's are loaded."""
+
+    def __init__(self, config: PictureConfig) -> None:
+        super().__init__()
+        transformers = _transformers()
+        self.config = config
+        model = transformers.CLIPVisionModelWithProjection(
+            transformers.CLIPVisionConfig(
+                hidden_size=config.inner,
+                projection_dim=config.width,
+                intermediate_size=config.feed_width,
+                num_hidden_layers=config.layers,
+                num_attention_heads=config.heads,
+                image_size=config.side,
+                patch_size=config.patch,
+                hidden_act=config.activation,
+            )
+        )
+        self.model = model.requires_grad_(False).eval()
+
+    @property
+    def width(self) -> int:
+        """Width of the token and of the vector."""
+        return self.config.width
+
+    def unknown(self, text: str) -> list[str]:
+        """None: what it does not read it need not know."""
+        return []
+
+    @torch.no_grad()
+    def forward(self, pictures: Sequence[Float[Tensor, "3 h w"] | None]) -> TextCode:
+        """One token for each picture in [-1, 1], whatever its size; zeros for none."""
+        weight = self.model.visual_projection.weight
+        tokens = torch.zeros(len(pictures), 1, self.width, device=weight.device, dtype=weight.dtype)
+        mean, std = (torch.tensor(each).reshape(-1, 1, 1).to(weight) for each in (self.config.mean, self.config.std))
+        for row, picture in enumerate(pictures):
+            if picture is not None:
+                shown = (square(picture[None].to(weight), self.config.side) + 1) / 2
+                tokens[row] = self.model(pixel_values=(shown - mean) / std).image_embeds
+        return TextCode(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=weight.device), tokens[:, 0])
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ValueError("a CLIP encoder needs transformers: pip install 'pixeldance[clip]'") from error
+    return transformers
+
+
+TextConfig = WordConfig | CLIPConfig | PictureConfig
+TextEncoder = WordEncoder | CLIPEncoder | PictureEncoder
 
 
 def build_text(config: TextConfig) -> TextEncoder:
-    """The text encoder of a configuration, with its initial weights."""
+    """The encoder of a configuration, with its initial weights."""
+    if isinstance(config, PictureConfig):
+        return PictureEncoder(config)
     return WordEncoder(config) if isinstance(config, WordConfig) else CLIPEncoder(config)

@@ -1,4 +1,5 @@
-"""Autoencoder of single frames: Stable Diffusion's KL autoencoder, and a small relative for 64 px worlds.
+"""Autoencoder of single frames: Stable Diffusion's KL autoencoder, and a small relative for 64 px worlds; or Stable
+Video Diffusion's (arXiv 2311.15127), whose encoder is of single frames and whose decoder sees all that it is given.
 
     encode: x -> q(z | x) = N(mean, exp(logvar)),      decode: z -> x
 
@@ -10,11 +11,16 @@ Frames are 4-D batches (n, c, h, w), stored channels_last.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from pixeldance.nets.convolution import TimeConv
+from pixeldance.nets.inside import Mix
+from pixeldance.nets.temporal import height_as_time, time_as_height
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,7 @@ class VAEConfig:
     groups: int = 32
     mid_attention: bool = True
     patch: int = 1
+    sees_time: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.groups and any(width % self.groups for width in self.widths):
@@ -48,6 +55,17 @@ class VAEConfig:
         return int(self.patch * 2 ** (len(self.widths) - 1))
 
 
+@dataclass(frozen=True, kw_only=True)
+class VideoVAEConfig(VAEConfig):
+    """The same with a decoder over time: a residual block over time behind each one of it, a convolution over time at
+    its end, and no convolution before it. The defaults are Stable Video Diffusion's (97,742,847 parameters).
+
+    A record of its own, and no field of the other: what is stored says which autoencoder made it, by all its settings.
+    """
+
+    sees_time: ClassVar[bool] = True
+
+
 # 64 x 64 -> 16 channels of 8 x 8; made for the toybox (experiments/small_autoencoder.py).
 SMALL_VAE = VAEConfig(latent_channels=16, widths=(24, 48, 96), layers=1, groups=0, mid_attention=False, patch=2)
 
@@ -59,7 +77,7 @@ class AutoencoderKL(nn.Module):
         z = config.latent_channels
         self.encoder = _encoder(config)
         self.quant = nn.Conv2d(2 * z, 2 * z, 1)
-        self.post_quant = nn.Conv2d(z, z, 1)
+        self.post_quant = nn.Identity() if config.sees_time else nn.Conv2d(z, z, 1)
         self.decoder = _decoder(config)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from the stubs
 
@@ -70,7 +88,10 @@ class AutoencoderKL(nn.Module):
         return mean, logvar.clamp(-30.0, 20.0)
 
     def decode(self, z: Float[Tensor, "n z i j"]) -> Float[Tensor, "n c h w"]:
-        """Pixels, about in [-1, 1] and not clamped, of latents as `encode` gives them (not normalised)."""
+        """Pixels, about in [-1, 1] and not clamped, of latents as `encode` gives them (not normalised).
+
+        A decoder that sees time takes the n frames of one video, in order.
+        """
         pixels: Tensor = self.decoder(self.post_quant(z.contiguous(memory_format=torch.channels_last)))
         return pixels
 
@@ -89,6 +110,36 @@ class Residual(nn.Module):
         y = self.conv2(F.silu(self.norm2(y)))
         out: Tensor = self.shortcut(x) + y
         return out
+
+
+class TimedResidual(Residual):
+    """The same for the frames of one video, and behind it one over time: norm, SiLU, convolution, twice."""
+
+    def __init__(self, c: int, out: int, groups: int) -> None:
+        super().__init__(c, out, groups)
+        layers = {}
+        for place in (1, 2):
+            layers[f"norm{place}"] = _norm(out, groups, eps=1e-5)
+            layers[f"act{place}"] = nn.SiLU()
+            layers[f"conv{place}"] = TimeConv(out, out, (3, 1), padding=(1, 0))
+        self.time = OverFrames(_named(**layers))
+        self.mix = Mix(turned=True)
+
+    def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d h w"]:
+        x = super().forward(x)
+        mixed: Tensor = self.mix(x, self.time(x))
+        return mixed
+
+
+class OverFrames(nn.Module):
+    """A layer of images whose height is time (`temporal.time_as_height`), for the frames of one video."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Float[Tensor, "f c h w"]) -> Float[Tensor, "f d h w"]:
+        return height_as_time(self.layer(time_as_height(x, len(x))), x.shape[-2], x.shape[-1])
 
 
 class Attention(nn.Module):
@@ -129,10 +180,11 @@ def _encoder(config: VAEConfig) -> nn.Sequential:
 
 
 def _decoder(config: VAEConfig) -> nn.Sequential:
-    widths, groups = config.widths, config.groups
+    widths, groups, pixels = config.widths, config.groups, config.in_channels
+    kind = TimedResidual if config.sees_time else Residual
     c, levels = widths[-1], []
     for level, width in enumerate(reversed(widths)):
-        blocks = _residuals(c, width, config.layers + 1, groups)
+        blocks = _residuals(c, width, config.layers + 1, groups, kind)
         if level < len(widths) - 1:
             conv = nn.Conv2d(width, width, 3, padding=1)
             blocks.append(_named(up=nn.Upsample(scale_factor=2, mode="nearest"), conv=conv))
@@ -140,27 +192,28 @@ def _decoder(config: VAEConfig) -> nn.Sequential:
         c = width
     return _named(
         conv_in=nn.Conv2d(config.latent_channels, widths[-1], 3, padding=1),
-        mid=_middle(config),
+        mid=_middle(config, kind),
         levels=nn.Sequential(*levels),
         norm_out=_norm(c, groups),
         act=nn.SiLU(),
-        conv_out=nn.Conv2d(c, config.in_channels * config.patch**2, 3, padding=1),
+        conv_out=nn.Conv2d(c, pixels * config.patch**2, 3, padding=1),
         unfold=nn.PixelShuffle(config.patch) if config.patch > 1 else nn.Identity(),
+        time_out=OverFrames(TimeConv(pixels, pixels, (3, 1), padding=(1, 0))) if config.sees_time else nn.Identity(),
     )
 
 
-def _middle(config: VAEConfig) -> nn.Sequential:
+def _middle(config: VAEConfig, kind: type[Residual] = Residual) -> nn.Sequential:
     c, groups = config.widths[-1], config.groups
     attention = Attention(c, groups) if config.mid_attention else nn.Identity()
-    return nn.Sequential(Residual(c, c, groups), attention, Residual(c, c, groups))
+    return nn.Sequential(kind(c, c, groups), attention, kind(c, c, groups))
 
 
-def _residuals(c: int, width: int, count: int, groups: int) -> list[nn.Module]:
-    return [Residual(c if i == 0 else width, width, groups) for i in range(count)]
+def _residuals(c: int, width: int, count: int, groups: int, kind: type[Residual] = Residual) -> list[nn.Module]:
+    return [kind(c if i == 0 else width, width, groups) for i in range(count)]
 
 
-def _norm(c: int, groups: int) -> nn.Module:
-    return nn.GroupNorm(groups, c, eps=1e-6) if groups else nn.Identity()
+def _norm(c: int, groups: int, eps: float = 1e-6) -> nn.Module:
+    return nn.GroupNorm(groups, c, eps=eps) if groups else nn.Identity()
 
 
 def _named(**layers: nn.Module) -> nn.Sequential:

@@ -20,6 +20,7 @@ from pixeldance.diffusion.denoise import Denoiser, coefficients
 from pixeldance.diffusion.process import logsnr, noise_share
 from pixeldance.instruction import LAST, Image, Instruction, Latent
 from pixeldance.system import Parts
+from pixeldance.training.distill import Teacher
 from pixeldance.training.levels import Levels, Uniform
 from pixeldance.training.sets import RandomSet
 
@@ -76,6 +77,7 @@ class Objective:
     frames that are given besides.
     video_text: whether videos are told their text; stills always are. coarse: all frames are given, each as the means
     of squares of so many latents a side; 0 for none.
+    teacher: what x_t is to lead to is not the clip but where this model's walk leads (distill.py).
     locate: the weight of a second question, where in each frame the object is (`misplaced`); it needs a network with
     `locate` and clips with focus. Pixels ask it too, but faintly: where noise hides the video, only this makes a small
     network read from the text which way things move.
@@ -93,6 +95,7 @@ class Objective:
     locate: float = 0.0
     video_text: bool = True
     coarse: int = 0
+    teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
         if self.given < 0 or self.last_of < 1:
@@ -185,7 +188,10 @@ def loss(
         slots=slots,
         shape=(x0.shape[2], x0.shape[3], x0.shape[4]),
         vector=system.vector,
+        reads=system.text.reads,
     )
+    if objective.teacher is not None:
+        x0, eps = objective.teacher.aims(system, x0, eps, t, asked, precision)
     # Where its input needs no gradient and its weights do, torch's group norm crashes in backward (2.13, on a CPU,
     # channels last). Only a partly frozen network has such layers; there the gradient goes on to the network's input.
     x0.requires_grad_(not all(weight.requires_grad for weight in parts.net.parameters()))

@@ -11,7 +11,7 @@ from torch import Tensor
 from pixeldance.diffusion.denoise import Coefficients, Cond, Denoiser, coefficients
 from pixeldance.diffusion.process import EDM, VP, Flow, Process, corrupt, per_sample
 
-PREDICTIONS = ("eps", "v", "x0", "flow", "edm")
+PREDICTIONS = ("eps", "v", "x0", "flow", "edm", "edm_v")
 every_process = pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES.keys())
 every_prediction = pytest.mark.parametrize("prediction", PREDICTIONS)
 
@@ -29,6 +29,8 @@ class Network:
 
 def targets(prediction: str, x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
     """What each paper says that its network predicts."""
+    if prediction == "edm_v":
+        return -targets("edm", x0, eps, alpha, sigma, sigma_data)
     if prediction == "edm":  # arXiv 2206.00364 eq. 8, where the noisy video is x / alpha, of noise sigma / alpha
         noise = sigma / alpha
         c_skip = sigma_data**2 / (noise**2 + sigma_data**2)
@@ -86,6 +88,16 @@ def test_edm_equation_seven(t: float, sigma_data: float) -> None:
     total = sigma**2 + sigma_data**2
     expected = 1 / total**0.5, sigma_data**2 / total, sigma * sigma_data / total**0.5, math.log(sigma) / 4
     torch.testing.assert_close(torch.cat(found).double(), torch.tensor(expected).double(), rtol=1e-5, atol=1e-6)
+
+
+def test_edm_v_is_v_of_the_video_at_unit_variance() -> None:
+    x0, eps = clips()
+    t = torch.tensor([0.1, 0.5, 0.9]).double()
+    sigma = per_sample(EDM().sigma(t).float(), x0)
+    network = Network(torch.zeros_like(x0))
+    target = -Denoiser(network, EDM(), "edm_v").error(x0, eps, t, Cond())
+    torch.testing.assert_close(target, (eps - sigma * x0) / (1 + sigma**2).sqrt(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network.c_noise, EDM().sigma(t).float().log() / 4)
 
 
 @pytest.mark.parametrize("name", ["linear", "scaled_linear", "shifted"])

@@ -223,7 +223,7 @@ def test_corrupt_keeps_the_dtype_of_the_video() -> None:
 
 
 @every_process
-@pytest.mark.parametrize("spacing", ["uniform", "logsnr", "karras"])
+@pytest.mark.parametrize("spacing", ["uniform", "lowest", "logsnr", "karras"])
 @pytest.mark.parametrize(("steps", "start"), [(1, 1.0), (2, 1.0), (10, 0.6)])
 def test_a_grid_falls_from_start_to_zero(process: Process, spacing: str, steps: int, start: float) -> None:
     times = grid(process, steps, spacing, start=start)
@@ -248,8 +248,10 @@ def test_uniform_grid() -> None:
     torch.testing.assert_close(grid(Flow(), 4, start=0.8), torch.tensor([0.8, 0.6, 0.4, 0.2, 0]).double())
 
 
-def test_karras_grid_is_edms_own() -> None:
-    sigma = EDM().sigma(grid(EDM(), 10, "karras", end=1e-9))[:-1]
+@pytest.mark.parametrize("how", [("karras", {"end": 1e-9}), ("lowest", {})], ids=str)
+def test_karras_grid_is_edms_own(how: tuple[str, dict[str, float]]) -> None:
+    spacing, ends = how
+    sigma = EDM().sigma(grid(EDM(), 10, spacing, **ends))[:-1]
     i = np.arange(10)
     karras = (80 ** (1 / 7) + i / 9 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     np.testing.assert_allclose(sigma.numpy(), karras, rtol=1e-6)
