@@ -20,6 +20,7 @@ from pixeldance.cli.options import (
     Out,
     Seed,
     Sheet,
+    Size,
     Tau,
     Text,
     Threads,
@@ -77,6 +78,7 @@ def edit(
     ] = None,
     guidance: Guidance = None,
     seed: Seed = None,
+    size: Size = None,
     model: ModelFolder = None,
     memory: models.MemoryUse = None,
     lora: Loras = None,
@@ -89,9 +91,9 @@ def edit(
 ) -> None:
     """Edit a video by its ends: give or make an edited first and last frame; the frames between follow.
 
-    A video that is longer than a clip of the model is made as a chain of clips. The result has the model's size. Beside
-    it lies its receipt, out.json, from which `pixeldance verify` can make it again, with a report: what happened
-    outside of what was edited, to the object's path, and to its looks. docs/editing.md says what to expect.
+    A video that is longer than a clip of the model is made as a chain of clips. Beside the result lies its receipt,
+    out.json, from which `pixeldance verify` can make it again, with a report: what happened outside of what was edited,
+    to the object's path, and to its looks. docs/editing.md says what to expect.
     """
     way = _way(
         {"--first": first, "--last": last},
@@ -105,7 +107,7 @@ def edit(
     ask.check_apart([files], [video, *(each for each in (first, last, mask, last_mask, paste) if each is not None)])
     ask.check([files], force=force)
     loras = [ask.lora(each) for each in lora or ()]
-    behind = ask.colour(background)
+    behind, sides = ask.colour(background), (None, None) if size is None else ask.size(size)
     if first is not None and last is not None:
         editor = _given(first, last, behind)
     elif mask is not None and last_mask is not None and colour is not None:
@@ -137,10 +139,10 @@ def edit(
     if strength is not None and models.is_engine(folder):
         raise ValueError(f"got --strength {strength:g} for a pretrained pipeline, which starts from noise alone")
     system = models.described(folder)
-    size = system.size(None, None)
+    height, width = system.size(sides[1], sides[0])
     pictures = []
     for end, file, name in zip(made, (first, last), ("first", "last"), strict=True):
-        fitting = fit_to(end, size=size, rule=fit)
+        fitting = fit_to(end, size=(height, width), rule=fit)
         told = f"the video's {name} frame, {way}"
         pictures.append(Picture.of_bytes(fitting, end.tobytes(), told) if file is None else Picture.of(fitting, file))
     request = EditRequest(
@@ -152,8 +154,8 @@ def edit(
         last=pictures[1],
         fit=fit,
         background=background,
-        width=size[1],
-        height=size[0],
+        width=width,
+        height=height,
         fps=fps,
         steps=system.steps if steps is None else steps,
         guidance=system.guidance if guidance is None else guidance,
@@ -177,7 +179,7 @@ def edit(
     rows = [("the video", source), (text, result)]
     write_clip(files, result, receipt, rows, (request.first, request.last), fps=fps, force=force)
     clips = "1 clip" if len(plan.calls) == 1 else f"{len(plan.calls)} clips"
-    print(f"{files.clip}: {len(result)} frames of {size[1]}x{size[0]} in {clips}, seed {request.seed}, {seconds:.1f} s")
+    print(f"{files.clip}: {len(result)} frames of {width}x{height} in {clips}, seed {request.seed}, {seconds:.1f} s")
     for path in files.beside():
         print(path)
     for score in scores:

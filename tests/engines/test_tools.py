@@ -14,7 +14,7 @@ from pixeldance.engines import engine
 from pixeldance.image import write_image
 from pixeldance.receipt import Picture, read_receipt, render
 from pixeldance.serve.places import RECEIPT, open_places
-from pixeldance.video import frames_sha256, read_video
+from pixeldance.video import frames_sha256, read_video, write_video
 
 pytest.importorskip("diffusers")
 pytest.importorskip("ftfy")
@@ -60,6 +60,18 @@ def test_a_film_is_made_kept_verified_and_made_longer(run: Run, folder: Path, th
     longer, _ = read_video(there / "long.mkv")
     assert len(longer) == 25
     np.testing.assert_array_equal(longer[:17], frames)
+
+
+def test_an_edit_is_made_and_verified(run: Run, folder: Path, there: Path) -> None:
+    write_video(there / "taken.mkv", np.random.default_rng(1).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8), fps=16)
+    ends = ("--first", "first.png", "--last", "last.png")
+    asked = ("--model", folder, "--size", "32x32", "--steps", 2, "--seed", 1)
+    code, out, err = run("edit", "taken.mkv", "a red ball", *ends, *asked, "-o", "edited.mkv")
+    assert code == 0, err
+    edited, _ = read_video(there / "edited.mkv")
+    assert edited.shape == (9, 32, 32, 3)
+    code, out, err = run("verify", "edited.json")
+    assert (code, out.splitlines()[-1]) == (0, "verified"), err
 
 
 def test_what_an_engine_cannot_is_refused_before_loading(run: Run, folder: Path, there: Path) -> None:
