@@ -26,7 +26,7 @@ from pixeldance.training.loop import Training
 
 WORLD = replace(TOY_WORLD, motions=("right",))
 RATES = {16.0: 1, 8.0: 2, 4.0: 4}
-"""Frames per second, and every how manieth frame that is of a clip of 32: things go 2, 4 and 8 pixels in 8 frames."""
+"""Frames per second: every n-th frame of a clip of 32, in which things go 2, 4 and 8 pixels in 8 frames."""
 MIDDLE, REQUESTS = 8.0, 8
 
 
