@@ -8,7 +8,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
@@ -16,7 +16,7 @@ from pixeldance.serve.jobs import ENDED, Job, State
 from pixeldance.serve.places import LAST_FRAME, VIDEO
 from pixeldance.serve.refused import dialect_code, invalid, unknown
 from pixeldance.serve.requests import Asked, Fetch, Model, picture
-from pixeldance.serve.state import KEY, Serving, errors, parsed
+from pixeldance.serve.state import KEY, Serving, errors, look_again, parsed
 
 PREFIX = "cgt-"
 PATH = "/api/v3/contents/generations/tasks"
@@ -178,10 +178,13 @@ def routes(serving: Serving) -> APIRouter:
         jobs, total = serving.jobs.page(kind="clip", states=states, ids=ids, limit=page_size, offset=start)
         return Tasks(total=total, items=[shown(job, request) for job in jobs])
 
-    @router.get("/{id}", responses=errors(404))
-    async def task(id: str, request: Request) -> Task:
+    @router.get("/{id}", responses=look_again("Retry-After", "seconds") | errors(404))
+    async def task(id: str, request: Request, response: Response) -> Task:
         """How far a task is, and where its results are."""
-        return shown(await serving.look(found, serving, id), request)
+        job = await serving.look(found, serving, id)
+        if job.state not in ENDED:
+            response.headers["Retry-After"] = str(math.ceil((await serving.line()).pause(job)))
+        return shown(job, request)
 
     @router.delete("/{id}", responses=errors(404))
     def delete(id: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from pixeldance.serve import longer, openai
 from pixeldance.serve.ends import Change, Paste, Recolour, place
+from pixeldance.serve.jobs import Job
 from pixeldance.serve.loras import asked as loras_in
-from pixeldance.serve.openai import Address, Video, body, form, found
+from pixeldance.serve.openai import UNFINISHED, Address, Video, body, form, found
 from pixeldance.serve.places import VIDEO
 from pixeldance.serve.refused import invalid, unknown
 from pixeldance.serve.requests import Asked, New, picture
@@ -120,20 +121,22 @@ def routes(serving: Serving) -> APIRouter:
     """The routes; they must come before those with an id in the same place."""
     router = APIRouter(prefix="/v1/videos", tags=["OpenAI videos"])
 
-    @router.post("/extensions", responses=errors(404, 413, 415, 422, 429), openapi_extra=form(Extend))
-    async def extend(request: Request, key: KEY = None) -> Video:
-        """Ask for a video that goes on behind its end."""
-        return await _ask(serving, request, Extend, key)
+    refusals = errors(404, 413, 415, 422, 429)
 
-    @router.post("/edits", responses=errors(404, 413, 415, 422, 429), openapi_extra=form(Edit))
-    async def edit(request: Request, key: KEY = None) -> Video:
+    @router.post("/extensions", responses=UNFINISHED | refusals, openapi_extra=form(Extend))
+    async def extend(request: Request, response: Response, key: KEY = None) -> Video:
+        """Ask for a video that goes on behind its end."""
+        return await openai.told(serving, await _ask(serving, request, Extend, key), response)
+
+    @router.post("/edits", responses=UNFINISHED | refusals, openapi_extra=form(Edit))
+    async def edit(request: Request, response: Response, key: KEY = None) -> Video:
         """Ask for a video anew, between its own ends or edited ones."""
-        return await _ask(serving, request, Edit, key)
+        return await openai.told(serving, await _ask(serving, request, Edit, key), response)
 
     return router
 
 
-async def _ask(serving: Serving, request: Request, kind: type[Edit] | type[Extend], key: str | None) -> Video:
+async def _ask(serving: Serving, request: Request, kind: type[Edit] | type[Extend], key: str | None) -> Job:
     pictures = [name for name in PICTURES if name in kind.model_fields]
     fields, files = await body(request, ("video", *pictures))
     if "video[id]" in fields:  # as the client's forms write {"id": ...}
@@ -151,7 +154,7 @@ async def _ask(serving: Serving, request: Request, kind: type[Edit] | type[Exten
         return made, longer.digest(repr((kind.__name__, settings, hashes)).encode())
 
     made, digest = await run_sync(new, limiter=serving.limiter)
-    return openai.shown(await serving.store(made, digest, key))
+    return await serving.store(made, digest, key)
 
 
 def _video(serving: Serving, told: Again, files: Files) -> bytes:

@@ -6,7 +6,7 @@ Ours besides: last_frame, seed, tau, num_inference_steps, guidance_scale, fps, n
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -17,10 +17,12 @@ from pixeldance.serve.jobs import ENDED, Job
 from pixeldance.serve.places import LAST_FRAME, RECEIPT, SPRITESHEET, THUMBNAIL, VIDEO
 from pixeldance.serve.refused import Refused, invalid, unknown
 from pixeldance.serve.requests import Asked, Fetch, again, picture, size
-from pixeldance.serve.state import KEY, Serving, errors, parsed
+from pixeldance.serve.state import KEY, Serving, errors, look_again, parsed
 from pixeldance.serve.tasks import ClipTask, read_task
 
 PREFIX = "video_"
+POLL_AFTER = "openai-poll-after-ms"
+UNFINISHED = look_again(POLL_AFTER, "milliseconds")
 STATES = {
     "queued": "queued",
     "running": "in_progress",
@@ -175,13 +177,13 @@ def routes(serving: Serving) -> APIRouter:
     """The routes of this dialect."""
     router = APIRouter(prefix="/v1", tags=["OpenAI videos"])
 
-    @router.post("/videos", responses=errors(413, 415, 422, 429), openapi_extra=form(Create))
-    async def create(request: Request, key: KEY = None) -> Video:
+    @router.post("/videos", responses=UNFINISHED | errors(413, 415, 422, 429), openapi_extra=form(Create))
+    async def create(request: Request, response: Response, key: KEY = None) -> Video:
         """Ask for a video."""
         fields, files = await body(request)
         await serving.room(key)
         asked = await run_in_threadpool(parsed(Create, fields).asked, files, serving.fetch)
-        return shown(await serving.submit(asked, key))
+        return await told(serving, await serving.submit(asked, key), response)
 
     @router.get("/videos", responses=errors(404))
     async def videos(
@@ -201,10 +203,10 @@ def routes(serving: Serving) -> APIRouter:
         first, last = (data[0].id, data[-1].id) if data else (None, None)
         return Videos(data=data, first_id=first, last_id=last, has_more=len(jobs) > limit)
 
-    @router.get("/videos/{id}", responses=errors(404))
-    async def video(id: str) -> Video:
+    @router.get("/videos/{id}", responses=UNFINISHED | errors(404))
+    async def video(id: str, response: Response) -> Video:
         """How far a video is."""
-        return shown(await serving.look(found, serving, id))
+        return await told(serving, await serving.look(found, serving, id), response)
 
     @router.get("/videos/{id}/content", responses=errors(404), response_class=FileResponse)
     async def content(id: str, variant: Variant = "video") -> FileResponse:
@@ -221,8 +223,8 @@ def routes(serving: Serving) -> APIRouter:
         serving.forget(job, ("queued", "running", *ENDED))
         return Deleted(id=PREFIX + job.id)
 
-    @router.post("/videos/{id}/remix", responses=errors(404, 413, 422, 429))
-    async def remix(id: str, asked: Remix, key: KEY = None) -> Video:
+    @router.post("/videos/{id}/remix", responses=UNFINISHED | errors(404, 413, 422, 429))
+    async def remix(id: str, asked: Remix, response: Response, key: KEY = None) -> Video:
         """The same video with another text: the same pictures, seed and settings."""
         job = await run_in_threadpool(found, serving, id)
         request = await run_in_threadpool(serving.jobs.request, job.id)
@@ -232,7 +234,7 @@ def routes(serving: Serving) -> APIRouter:
         if not isinstance(task, ClipTask):
             raise unknown("video")
         new = again(task, asked.prompt, (("remixed_from", job.id),))
-        return shown(await serving.submit(new, key))
+        return await told(serving, await serving.submit(new, key), response)
 
     return router
 
@@ -243,6 +245,13 @@ def found(serving: Serving, id: str) -> Job:
     if job is None or job.kind != "clip":
         raise unknown("video")
     return job
+
+
+async def told(serving: Serving, job: Job, response: Response) -> Video:
+    """A job as this dialect shows it; the header of an unfinished one says when to look again, as the client heeds."""
+    if job.state not in ENDED:
+        response.headers[POLL_AFTER] = str(round(1000 * (await serving.line()).pause(job)))
+    return shown(job)
 
 
 def shown(job: Job) -> Video:

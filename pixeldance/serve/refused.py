@@ -40,9 +40,9 @@ def invalid(message: str, param: str | None = None, code: str = "invalid_value")
     return Refused(400, code, message, param)
 
 
-def queue_full(most: int) -> Refused:
-    """A job when as many wait as may."""
-    return Refused(429, "queue_full", f"got a job when {most} are waiting; wait for one of them to start", wait=5)
+def queue_full(most: int, wait: int) -> Refused:
+    """A job when as many wait as may; `wait` seconds later there will be room."""
+    return Refused(429, "queue_full", f"got a job when {most} are waiting; wait for one of them to start", wait=wait)
 
 
 def unknown(what: str) -> Refused:

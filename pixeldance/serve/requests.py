@@ -19,6 +19,7 @@ from pixeldance.receipt import Picture, Request, printable
 from pixeldance.serve.jobs import Job, Jobs, Kind, QueueFull
 from pixeldance.serve.loras import asked as loras_in
 from pixeldance.serve.loras import spelled
+from pixeldance.serve.pace import line
 from pixeldance.serve.refused import Refused, invalid, queue_full
 from pixeldance.serve.tasks import AnyTask, ClipTask
 from pixeldance.system import Maker
@@ -127,7 +128,7 @@ def store(jobs: Jobs, model: Model, new: New, digest: str, key: str | None, most
             most_queued=most_queued,
         )
     except QueueFull:
-        raise queue_full(most_queued) from None
+        raise queue_full(most_queued, line(jobs).full()) from None
     if not is_new and job.digest != digest:
         raise Refused(422, "idempotency_key_reused", "this Idempotency-Key came with another request; use a new one")
     return job

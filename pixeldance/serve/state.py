@@ -1,7 +1,7 @@
 """What the routes of both dialects share: the store, the model, and how requests are read and answered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from pixeldance.serve.jobs import Job, Jobs, State
+from pixeldance.serve.pace import Lately, Line, line
 from pixeldance.serve.places import Places, media_type, remove
 from pixeldance.serve.refused import Refused, invalid, queue_full, unknown
 from pixeldance.serve.requests import MOST_QUEUED, Asked, Fetch, Model, New, store, submit
@@ -55,7 +56,7 @@ class Sent(FileResponse):
 @dataclass(frozen=True, kw_only=True)
 class Serving:
     """A server's parts. limiter: bounds what is decoded at once, and so the memory. fetch: None where addresses are not
-    fetched."""
+    fetched. lately: the queue, as it was last looked at."""
 
     places: Places
     jobs: Jobs
@@ -63,6 +64,7 @@ class Serving:
     limiter: CapacityLimiter
     most_queued: int = MOST_QUEUED
     fetch: Fetch | None = None
+    lately: Lately = field(default_factory=Lately)
 
     async def look(self, what: Callable[..., Seen], *arguments: Any) -> Seen:
         """What a call reads in the store. Of a file that takes less than handing it to a thread and back, which under
@@ -71,10 +73,14 @@ class Serving:
             return what(*arguments)
         return await run_sync(what, *arguments)
 
+    async def line(self) -> Line:
+        """The queue, as it was a moment ago: asked for with most polls, it is not looked at for each."""
+        return await self.lately.now(lambda: self.look(line, self.jobs))
+
     async def room(self, key: str | None) -> None:
         """Raise Refused where too many jobs wait, before anything is decoded; what a key repeats is not refused."""
         if key is None and await self.look(self.jobs.count, "queued") >= self.most_queued:
-            raise queue_full(self.most_queued)
+            raise queue_full(self.most_queued, (await self.line()).full())
 
     async def submit(self, asked: Asked, key: str | None = None) -> Job:
         """`requests.submit`, beside the event loop."""
@@ -114,6 +120,12 @@ class Serving:
         remove(self.places.point(job))
         remove(self.places.preview(job))
         return True
+
+
+def look_again(header: str, unit: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI entry of an answer with a header that says when to look again."""
+    what = f"Of what is not finished: in how many {unit} to look again."
+    return {200: {"headers": {header: {"description": what, "schema": {"type": "integer"}}}}}
 
 
 def errors(*more: int) -> dict[int | str, dict[str, Any]]:

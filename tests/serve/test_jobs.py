@@ -84,6 +84,13 @@ def test_a_job_is_what_was_added(jobs: Jobs) -> None:
     assert jobs.request(job.id) == "what"
     assert (jobs.get("nobody"), jobs.named("nobody"), jobs.request("nobody")) == (None, None, None)
     assert len({add(jobs).id for _ in range(20)} | {add(jobs).name for _ in range(20)}) == 40
+    assert len(job.name) == 32, "24 bytes of chance, in base64"
+
+
+def test_a_commit_in_a_file_is_on_the_disk(tmp_path: Path) -> None:
+    with open_jobs(tmp_path / "jobs.sqlite").engine.connect() as connection:
+        settings = [connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous")]
+    assert settings == ["wal", 2], "2: FULL"
 
 
 def test_a_held_job_is_nobody_else_s_until_its_lease_runs_out(jobs: Jobs) -> None:
