@@ -286,20 +286,25 @@ PLANTS: dict[str, Plant] = {
 FAULTS = ("first", "landing", *PLANTS)
 
 
-def clips(half: int, each: int, seed: int) -> Iterator[Labelled]:
-    """`each` clips of the toybox and as many of footage for each fault, and four times as many without any.
+def kinds(each: int) -> Iterator[tuple[str | None, int]]:
+    """The clips of a sample, as (fault, number): `each` of the toybox and as many of footage for each fault, and four
+    times as many without any. A larger sample begins with all of a smaller one."""
+    for number in range(2 * each):
+        yield from ((fault, number) for fault in FAULTS)
+        yield from ((None, 4 * number + more) for more in range(4))
 
-    half: 0 for choosing thresholds, 1 for checking them; no toybox clip and no frame of a film is in both.
+
+def one_clip(films: dict[str, Video], half: int, seed: int, fault: str | None, number: int) -> Labelled:
+    """A clip of a sample, the same whatever else is made: odd numbers are of the toybox, even ones of footage.
+
+    half: 0 for choosing limits, 1 for checking them; no toybox clip and no frame of a film is in both.
     """
-    films = footage()
-    rng = np.random.default_rng((seed, half))
-    for fault in (None, None, None, None, *FAULTS):
-        for number in range(2 * each):
-            while True:
-                clean = clean_toybox(rng) if number % 2 else clean_footage(rng, films, half)
-                if fault is None or fits(clean, fault):
-                    break
-            yield labelled(clean, fault, rng, coded=bool(rng.integers(2)))
+    kind = 0 if fault is None else 1 + FAULTS.index(fault)
+    rng = np.random.default_rng((seed, half, kind, number))
+    while True:
+        clean = clean_toybox(rng) if number % 2 else clean_footage(rng, films, half)
+        if fault is None or fits(clean, fault):
+            return labelled(clean, fault, rng, coded=bool(rng.integers(2)))
 
 
 def fits(clean: Clean, fault: str) -> bool:

@@ -21,8 +21,8 @@ FLASH = 0.1  # share of the brighter frame
 SPAN = 16  # frames of a window: flashes are counted and fades looked for in these
 LEAST_SHOT = 8  # frames; a drift in fewer is none
 LEAST_FADE = 1.0  # levels between the ends
-LARGE = 0.9  # quantile of the inner steps that a last step is compared with
 DARK = 8.0  # levels: darker frames count as this when brightness is a unit
+BOLD, LEAST_BOLD = 0.995, 4.0  # of the pixels: the rest stand out most; levels
 MOVES, EDGES, LEAST_EDGE = 16.0, 0.005, 6.0  # levels off the shot's median; share of the pixels; levels a pixel
 
 
@@ -63,13 +63,13 @@ def seams(seen: Traces, shots: list[range]) -> list[int]:
 
 
 def end_jump(seen: Traces, shots: list[range]) -> float:
-    """The last step over the large ones (ninth decile) of the inner steps of its shot: above 1 it is larger than these.
-    Where that shot has fewer than 4, over those of all inner steps that are no cuts. 0 for a single step."""
+    """The last step over the largest of the inner steps of its shot: above 1 it is larger than all of these. Where that
+    shot has fewer than 4, over all inner steps that are no cuts. 0 for a single step."""
     inner = seen.change[shots[-1].start : -1]
     if len(inner) < NEAR:
         firsts = [shot.start - 1 for shot in shots[1:]]
         inner = np.delete(seen.change[:-1], [step for step in firsts if step < len(seen.change) - 1])
-    return float(seen.change[-1] / max(np.quantile(inner, LARGE), LEAST_CHANGE)) if len(inner) else 0.0
+    return float(seen.change[-1] / max(inner.max(), LEAST_CHANGE)) if len(inner) else 0.0
 
 
 def frozen(seen: Traces) -> float:
@@ -136,15 +136,19 @@ def drift_of_colour(seen: Traces, shots: list[range]) -> float:
 
 
 def drift_of_contrast(seen: Traces, shots: list[range]) -> float:
-    """By how many octaves the contrast of what stays where it is rises or falls over a shot; 1 is the double or half.
+    """By how many octaves the contrast rises or falls over a shot; 1 is the double or half.
 
-    For each link of frames, the standard deviation over the pixels that change least, 19 of 20.
+    For each link of frames it is read twice, and the larger drift counts: the standard deviation over the pixels that
+    change least, 19 of 20; and how far the boldest pixels, one in 200, are from the picture's median colour, which
+    tells where a plain ground has no contrast of its own and all of it is in what moves.
     """
     found = [0.0]
     for shot in shots:
         if len(shot) >= LEAST_SHOT:
-            gains = [_gain(seen.grey[one], seen.grey[other]) for one, other in _links(shot)]
-            found.append(_steady(np.array(gains)))
+            links = _links(shot)
+            gains = [_gain(seen.grey[one], seen.grey[other]) for one, other in links]
+            bold = np.log2([_boldness(seen.small[frame]) for frame in (shot.start, *(other for _, other in links))])
+            found += [_steady(np.array(gains)), _steady(np.diff(bold))]
     return max(found)
 
 
@@ -260,3 +264,10 @@ def _gain(one: Float32[np.ndarray, "h w"], other: Float32[np.ndarray, "h w"]) ->
     apart = np.abs(other - one)
     stays = apart <= np.quantile(apart, 0.95)
     return float(np.log2((other[stays].std() + 1) / (one[stays].std() + 1)))
+
+
+def _boldness(frame: Float32[np.ndarray, "h w 3"]) -> float:
+    """How far the pixels that stand out most are from the median colour, in levels of the channel with most. A thing
+    that grows or shrinks is as bold as before."""
+    off = np.abs(frame - np.median(frame, axis=(0, 1))).max(axis=-1)
+    return float(np.quantile(off, BOLD)) + LEAST_BOLD

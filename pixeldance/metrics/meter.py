@@ -44,7 +44,7 @@ READINGS = {
     "first_psnr": Reading(says="the first frame is the one asked for", unit="dB, 0 to 100", low=25.0),
     "landing": Reading(says="share of the way to the last frame asked for", unit="up to 1", low=0.5),
     "end_copy": Reading(says="the last frame is a copy of the one asked for", unit="dB, 0 to 100"),
-    "end_jump": Reading(says="last step over the large ones before", unit="0 up, 1 is even", high=1.7),
+    "end_jump": Reading(says="last step over the largest before", unit="0 up, 1 is even", high=1.5),
     "frozen": Reading(says="longest rest", unit="share of the steps", high=0.2),
     "crossfade": Reading(says="explained by a blend of the ends", unit="0 to 1", high=0.43),
     "dissolve": Reading(says="edges of what moves that are lost", unit="0 to 1", high=0.27),

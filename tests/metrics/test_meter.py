@@ -75,6 +75,8 @@ def test_steps_that_vary_are_no_jump_at_the_end():
     long = clip_and_scene(5, world=MOVING, frames=32)[0].video
     uneven = long[np.cumsum([0, *([1, 1, 3] * 5)])]  # the last step is three times the median one
     assert meter(uneven)["end_jump"] < 1.3
+    late = long[[*range(13), 15, 17]]  # a move that gets faster two steps before the end
+    assert meter(late)["end_jump"] < 1.3 < 1.5 < meter(long[[*range(14), 17]])["end_jump"]
 
 
 def test_what_moves_melts(video: np.ndarray):
@@ -139,6 +141,15 @@ def test_slow_drifts(video: np.ndarray, sign: int):
     grey = video.mean()
     gain = 2.0 ** ramp(0, sign)
     assert "drift_contrast" in faults((video - grey) * gain + grey)
+
+
+def test_a_thing_that_pales_on_a_plain_ground():
+    world = replace(MOVING, textures=("plain",), backgrounds=("white",), colours=("yellow",), motions=("shrink",))
+    shrinking = clip_and_scene(1, world=world)[0].video
+    ground = shrinking[0, 0, 0].astype(float)
+    paler = (shrinking - ground) * ramp(1, 0.5) + ground  # nearly as light as the ground from the start
+    assert "drift_contrast" not in faults(shrinking)
+    assert "drift_contrast" in faults(paler)
 
 
 def test_a_slow_blur(video: np.ndarray):
