@@ -29,9 +29,10 @@ from pixeldance.data.toybox import ONE_OBJECT, World, clip
 from pixeldance.data.toybox.source import Toybox
 from pixeldance.data.toybox.world import DIRECTIONS, MOTIONS
 from pixeldance.film.camera import recorded
+from pixeldance.nets.refiner import RefinerConfig
 from pixeldance.system import Parts
 from pixeldance.systems import SMALL_PIXELDANCE
-from pixeldance.training.levels import Noisier
+from pixeldance.training.levels import Noisier, Uniform
 from pixeldance.training.loop import Training, latest, train
 from pixeldance.training.objective import Objective, Weight
 from pixeldance.training.schedule import Ema
@@ -106,6 +107,34 @@ def pictures() -> Training:
     )
 
 
+def refined() -> Training:
+    """Last: a second network that goes over the finished video. It sees pixels, and mends shapes."""
+    net = replace(
+        SMALL_PIXELDANCE.net,
+        channels=48,
+        concat=98,
+        widths=(64, 96, 128),
+        attention=(False, False, True),
+        carry=(0, 49),
+        locate=False,
+    )
+    return replace(
+        base(),
+        system=replace(SMALL_PIXELDANCE, **SAMPLING, refiner=RefinerConfig(net=net), trained=("refiner",)),
+        prepare=partial(go_on, before=Path("runs/small_pictures")),
+        data=partial(Toybox, world=WORLD, first=40_000_000),
+        images=partial(Toybox, world=WORLD, frames=1, first=40_000_000),
+        objective=replace(base().objective, levels=Uniform(lowest=0.35, highest=0.45), drop_last=0.5, crop=4),
+        image_every=8,
+        batch=8,
+        rate=0.004,
+        steps=40_000,
+        warmup=10,
+        cooldown=0,
+        ema=Ema(limit=0.98),
+    )
+
+
 def go_on(parts: Parts, before: Path) -> None:
     """All parts of the newest checkpoint in the folder `before`."""
     newest = latest(before)
@@ -138,7 +167,7 @@ SAMPLING: dict[str, Any] = {"steps": 10, "guidance": 1.0, "solver": "ancestral"}
 """Of the shipped model, where a request does not say: chosen from `pareto.py`'s table. Fresh noise in every step
 mends what the steps before got wrong; guidance costs a second pass and made clips no better."""
 
-STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures}
+STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures, "refined": refined}
 
 
 def main() -> None:
@@ -166,8 +195,11 @@ def main() -> None:
         "world": recorded(WORLD),
     }
     parts = checkpoint.load(newest)
-    parts.system = replace(parts.system, **SAMPLING)
-    checkpoint.save(arguments.ship, parts, torch.float16, about=about)
+    parts.system = replace(parts.system, **SAMPLING, trained=("net",))
+    rounded = ()
+    if parts.refiner is not None:  # it does what three of the ten steps did
+        parts.system, rounded = replace(parts.system, steps=7), ("refiner",)
+    checkpoint.save(arguments.ship, parts, torch.float16, about=about, rounded=rounded)
 
 
 if __name__ == "__main__":

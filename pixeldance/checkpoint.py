@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from pixeldance.diffusion.noise import Iid, Mixed, Progressive
 from pixeldance.diffusion.process import EDM, VE, VP, Flow
 from pixeldance.diffusion.warp import Warped
 from pixeldance.nets import lora
+from pixeldance.nets.refiner import RefinerConfig
 from pixeldance.nets.text import CLIPConfig, PictureConfig, WordConfig
 from pixeldance.nets.unet import UNetConfig
 from pixeldance.nets.vae import VAEConfig, VideoVAEConfig
@@ -37,7 +38,7 @@ RECORDS: dict[str, type] = {
     record.__name__: record
     for record in (
         *(System, UNetConfig, VAEConfig, KLConfig, PatchConfig, PCAConfig, WordConfig, CLIPConfig, ImageSlots, Iid),
-        *(VideoVAEConfig, PictureConfig),
+        *(VideoVAEConfig, PictureConfig, RefinerConfig),
         *(Mixed, Progressive, Replace, Reconstruct, Warped, Window),
         *(VP, VE, Flow, EDM, ScheduledNoise),
     )
@@ -45,11 +46,16 @@ RECORDS: dict[str, type] = {
 
 
 def save(
-    folder: Path, parts: Parts, dtype: torch.dtype = torch.float16, about: Mapping[str, Any] | None = None
+    folder: Path,
+    parts: Parts,
+    dtype: torch.dtype = torch.float16,
+    about: Mapping[str, Any] | None = None,
+    rounded: Collection[str] = (),
 ) -> None:
     """Write the networks of a system to a new `folder`, all of it or nothing.
 
-    `dtype` is that of the floating-point weights. `about` (numbers and text) is kept in the config as it is.
+    `dtype` is that of the floating-point weights. `about` (numbers and text) is kept in the config as it is. rounded:
+    names of parts whose matrices and kernels are stored in 8 bits, each row in steps of 1/127 of its largest weight.
     """
     if lora.names(parts):
         raise ValueError(
@@ -57,7 +63,7 @@ def save(
             "or make them part of its weights first (pixeldance.nets.lora.merge)"
         )
     with atomic_folder(folder) as new:
-        write(new, parts.system, parts.state_dict(), dtype, about)
+        write(new, parts.system, parts.state_dict(), dtype, about, rounded)
 
 
 def write(
@@ -66,14 +72,16 @@ def write(
     weights: Mapping[str, Tensor],
     dtype: torch.dtype = torch.float16,
     about: Mapping[str, Any] | None = None,
+    rounded: Collection[str] = (),
 ) -> None:
     """Make a checkpoint of an unfinished `folder`: weights by their names in `Parts`, and the config.
 
     Other safetensors files that already lie in it, in folders of their own, get their hash in the config too.
     """
-    for name in PARTS:
+    for name in _parts(system):
         state = {key.partition(".")[2]: value for key, value in weights.items() if key.startswith(f"{name}.")}
-        write_tensors(_stored(state, dtype), folder / f"{name}.safetensors")
+        stored = _in_bytes(state) if name in rounded else state
+        write_tensors(_stored(stored, dtype), folder / f"{name}.safetensors")
     files = sorted(folder.rglob("*.safetensors"))
     hashes = {file.relative_to(folder).with_suffix("").as_posix(): file_sha256(file) for file in files}
     settings = to_json(system)
@@ -103,9 +111,13 @@ def load(folder: Path) -> Parts:
 def fill(parts: Parts, folder: Path) -> None:
     """Give networks of the same geometry the weights of a checkpoint. Raises ValueError where it is another one."""
     config = read_config(folder)
-    states = {name: _fitting(folder, name, config, getattr(parts, name).state_dict()) for name in PARTS}
+    states = {name: _fitting(folder, name, config, getattr(parts, name).state_dict()) for name in _parts(parts.system)}
     for name, state in states.items():
         getattr(parts, name).load_state_dict(state)
+
+
+def _parts(system: System) -> tuple[str, ...]:
+    return (*PARTS, "refiner") if system.refiner is not None else PARTS
 
 
 def check(folder: Path) -> None:
@@ -214,6 +226,31 @@ def _stored(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     }
 
 
+STEP = ".step"
+"""Behind the name of a matrix that is stored in bytes: how large a step of each of its rows is."""
+
+
+def _in_bytes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels as whole numbers, -127 to 127, and the size of a step for each row."""
+    found = dict[str, Tensor]()
+    for key, value in state.items():
+        if value.ndim < 2 or not value.is_floating_point():
+            found[key] = value
+            continue
+        # In half precision before anything is rounded by it: what is read back is then the nearest there is.
+        step = (value.flatten(1).abs().amax(1) / 127).half().clamp(min=1e-7).float()
+        found[key] = (value / step.reshape(-1, *(1,) * (value.ndim - 1))).round().clamp(-127, 127).to(torch.int8)
+        found[key + STEP] = step
+    return found
+
+
+def _from_bytes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `_in_bytes`, up to half a step; what was not stored in bytes stays as it is."""
+    steps = {key.removesuffix(STEP): value.float() for key, value in state.items() if key.endswith(STEP)}
+    kept = {key: value for key, value in state.items() if not key.endswith(STEP)}
+    return kept | {key: kept[key] * step.reshape(-1, *(1,) * (kept[key].ndim - 1)) for key, step in steps.items()}
+
+
 def _whole(folder: Path, name: str, config: Mapping[str, Any]) -> Path:
     """A file of a checkpoint that has the hash that the config says."""
     file, wanted = folder / f"{name}.safetensors", config["sha256"][name]
@@ -231,7 +268,7 @@ def _fitting(folder: Path, name: str, config: Mapping[str, Any], wanted: Mapping
     """The tensors of a part, checked to have the names and shapes of `wanted`."""
     file = _whole(folder, name, config)
     try:
-        state = load_file(file)
+        state = _from_bytes(load_file(file))
     except SafetensorError as error:
         raise ValueError(f"{file}: not a safetensors file ({error})") from None
     shapes = {(key, tuple(value.shape)) for key, value in state.items()}

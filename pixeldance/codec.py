@@ -158,6 +158,16 @@ class Codec(nn.Module):
         for piece in torch.split(latents, frames_at_once, dim=1):
             yield self.decode(piece)
 
+    def to_frames(self, latents: Float[Tensor, "n z i j"]) -> Float[Tensor, "n c h w"]:
+        """Single frames as the network decodes them, which may lie outside of [-1, 1]."""
+        mean, std = self._moments(latents)
+        return self.net.decode(latents * std + mean)
+
+    def from_frames(self, pixels: Float[Tensor, "n c h w"]) -> Float[Tensor, "n z i j"]:
+        """Single frames to latents; unlike `encode`, with gradients."""
+        mean, std = self._moments(pixels)
+        return (self.net.encode(pixels)[0] - mean) / std
+
     def latent_frame(self, frame: int) -> int:
         """Where frame number `frame` (-1 is the last) lies along the latents' time axis: here, one to one."""
         return frame

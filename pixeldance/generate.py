@@ -196,7 +196,8 @@ def _walk(
     assert sampling.interval is not None
     assert callable(sampling.solver)
     scale, interval = float(sampling.guidance), sampling.interval
-    whole = grid(system.process, sampling.steps, system.spacing)
+    refiner = None if start else parts.refiner  # what is found by inversion holds its details already
+    whole = system.grid(sampling.steps) if refiner else grid(system.process, sampling.steps, system.spacing)
     refreshed = {float(t) for t in whole[:: sampling.reuse]}
     if start is None:
         x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
@@ -271,7 +272,15 @@ def _walk(
                 lambda like: system.noise(like, rngs),
                 report,
             )
-    return x
+    if refiner is None:
+        return x
+    end, t = [system.told(each) for each in (rest if len(after) > 1 else early)], whole[-2]
+
+    def last(span: slice) -> Denoise:
+        cond = conditions([_within(each, span) for each in end], t)
+        return lambda x, _: parts.refined(x, t.expand(len(x)).float(), cond)
+
+    return windows(last, spans)(x, t)
 
 
 def _grainy(pixels: Float[Tensor, "3 h w"], deviation: float, rng: Generator | None) -> Float[Tensor, "3 h w"]:

@@ -3,18 +3,21 @@
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args, runtime_checkable
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from pixeldance.codec import Codec, CodecConfig, build_codec
+from pixeldance.codec import Codec, CodecConfig, KLConfig, build_codec
 from pixeldance.condition import ImageSlots, VectorPart, vector_width
-from pixeldance.diffusion.denoise import Denoiser, PredictionType
+from pixeldance.diffusion.denoise import Cond, Denoiser, PredictionType
 from pixeldance.diffusion.given import Held
 from pixeldance.diffusion.guide import Window
 from pixeldance.diffusion.noise import Iid, Prior
-from pixeldance.diffusion.process import EDM, VE, VP, Flow, Spacing
+from pixeldance.diffusion.process import EDM, VE, VP, Flow, Spacing, grid
 from pixeldance.diffusion.sample import SolverName
 from pixeldance.diffusion.warp import Warped
 from pixeldance.instruction import FIRST, Instruction
+from pixeldance.nets.refiner import Refiner, RefinerConfig
 from pixeldance.nets.text import CLIPConfig, PictureConfig, TextConfig, TextEncoder, build_text
 from pixeldance.nets.unet import UNet, UNetConfig
 
@@ -69,6 +72,7 @@ class System:
     window: videos that are longer than this are made as overlapping windows, all of them together.
     warp: how the frames of a model of pictures come to move, None for one that knows how things move.
     guidance_first: the guidance at the first frame, from which it rises evenly to that at the last; None: all alike.
+    refiner: a network for what is left to do at little noise (`nets.refiner`).
     step_offset: added to the noise level that the network is told, 1000 t; -1 for networks that were trained on DDPM's
     steps counted from 0, as Stable Diffusion's.
     """
@@ -97,12 +101,18 @@ class System:
     spacing: Spacing = "uniform"
     guided: Literal["text", "pictures"] = "text"
     motion: float = 127.0
+    refiner: RefinerConfig | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.vector)) < len(self.vector) or not set(self.vector) <= set(get_args(VectorPart)):
             raise ValueError(f"got vector={self.vector}; wanted each of {get_args(VectorPart)} at most once")
-        if not set(self.trained) <= {"text", "net"} or not self.trained:
-            raise ValueError(f"got trained={self.trained}; wanted 'text', 'net' or both")
+        if self.trained != ("refiner",) and (not set(self.trained) <= {"text", "net"} or not self.trained):
+            raise ValueError(f"got trained={self.trained}; wanted 'text', 'net' or both, or 'refiner' alone")
+        if (self.refiner is None and "refiner" in self.trained) or (self.refiner and isinstance(self.codec, KLConfig)):
+            raise ValueError(
+                f"got refiner={self.refiner} with the codec {type(self.codec).__name__} and trained={self.trained}; "
+                "wanted one where it is trained, and a linear codec"
+            )
         if "text" in self.trained and isinstance(self.text, CLIPConfig | PictureConfig):
             kind = f"a CLIP {self.text.reads} encoder"
             raise ValueError(f"got {kind} to be trained, which is always frozen; wanted trained=('net',)")
@@ -118,6 +128,12 @@ class System:
     def clips(self) -> tuple[int, ...]:
         """The lengths of clips that long videos are made of, rising."""
         return tuple(sorted(length for length in self.frames if length > 1))
+
+    def grid(self, steps: int) -> Float[Tensor, "{steps}+1"]:
+        """The times that sampling walks; a refiner takes the place of all below its own level."""
+        if self.refiner is None:
+            return grid(self.process, steps, self.spacing)
+        return torch.cat([torch.linspace(1, self.refiner.below, steps, dtype=torch.float64), torch.zeros(1).double()])
 
     @property
     def stills(self) -> bool:
@@ -176,9 +192,14 @@ class Parts(nn.Module):
         self.codec: Codec = build_codec(system.codec)
         self.text: TextEncoder = build_text(system.text)
         self.net = UNet(system.net)
+        self.refiner = Refiner(system.refiner) if system.refiner is not None else None
 
     @property
     def denoiser(self) -> Denoiser:
         """The net as a function from (x_t, t, cond) to x0."""
         system = self.system
         return Denoiser(self.net, system.process, system.prediction, step_offset=system.step_offset)
+
+    def refined(self, x0: Float[Tensor, "b f c h w"], t: Float[Tensor, "b"], cond: Cond) -> Float[Tensor, "b f c h w"]:
+        """What the refiner makes of clean estimates at levels t; these themselves where there is none."""
+        return x0 if self.refiner is None else self.refiner(x0, 1000 * t, codec=self.codec, **cond.doors())

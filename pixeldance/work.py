@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pixeldance.codec import build_codec
+from pixeldance.codec import PatchConfig, build_codec
 from pixeldance.nets import attention
 from pixeldance.nets.unet import UNet
 from pixeldance.system import System
@@ -42,24 +42,56 @@ def counted(
 
     backward: with the gradients, and what the forward pass keeps for them; `checkpointing` as in `UNet`.
     """
+    with torch.device("meta"):
+        net = UNet(system.net)
+    net.checkpointing = checkpointing
+    return of_pass(net, system, frames, size, batch=batch, backward=backward)
+
+
+def stages(system: System) -> tuple[System, ...]:
+    """The system, and where it has a refiner, one whose network that is, on the squares of pixels that it sees."""
+    if system.refiner is None:
+        return (system,)
+    whole = replace(system, refiner=None, trained=("net",))
+    return whole, replace(whole, codec=PatchConfig(patch=system.refiner.patch), net=system.refiner.net)
+
+
+def of_pass(
+    net: UNet,
+    system: System,
+    frames: int,
+    size: tuple[int, int],
+    *,
+    batch: int = 1,
+    backward: bool = False,
+    text: bool = False,
+    pieces: int = 1,
+) -> Work:
+    """`counted` for a network of the system that lies on the meta device, with gradients of the weights that want one.
+
+    text: its tokens want gradients too. pieces: passes whose gradients are added up; FLOPs are of one.
+    """
     config, (h, w) = system.net, (each // factor(system) for each in size)
     with torch.device("meta"):
-        net = UNet(config)
-        net.checkpointing = checkpointing
         doors = dict[str, Tensor]()
         if config.tokens:
-            doors["tokens"] = torch.empty(batch, system.text.length, config.tokens)
+            doors["tokens"] = torch.empty(batch, system.text.length, config.tokens, requires_grad=text)
             doors["mask"] = torch.ones(batch, system.text.length, dtype=torch.bool)
         if config.concat:
             doors["concat"] = torch.empty(batch, frames, config.concat, h, w)
         if config.vector:
-            doors["vector"] = torch.empty(batch, config.vector)
+            doors["vector"] = torch.empty(batch, config.vector, requires_grad=text)
         x, t = torch.empty(batch, frames, config.channels, h, w), torch.empty(batch)
+    # Gradients that are there already make the second of several pieces the largest; those behind are like it.
+    times = min(pieces, 2) if backward else 1
     with torch.set_grad_enabled(backward), FlopCounterMode(display=False) as flops, Live() as live, fused() as attended:
-        out = net(x, t, **doors)
-        if backward:
-            out.sum().backward()
-    return Work(flops=flops.get_total_flops() + sum(attended) * (3.5 if backward else 1), live=live.peak)
+        for _ in range(times):
+            out = net(x, t, **doors)
+            if out.requires_grad:
+                out.sum().backward()
+            del out
+    done = flops.get_total_flops() + sum(attended) * (3.5 if backward else 1)
+    return Work(flops=done / times, live=live.peak)
 
 
 @cache

@@ -89,6 +89,22 @@ def test_every_record_comes_back_through_json(system: System) -> None:
     assert checkpoint.from_json(json.loads(json.dumps(checkpoint.to_json(system)))) == system
 
 
+def test_a_part_in_bytes_is_off_by_half_a_step_at_most_and_the_others_by_nothing(parts: Parts, tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "model", parts, torch.float32, rounded=("net",))
+    again = checkpoint.load(tmp_path / "model").state_dict()
+    for name, weight in parts.state_dict().items():
+        if name.startswith("net.") and weight.ndim > 1:
+            rows, off = weight.flatten(1), (again[name] - weight).flatten(1).abs()
+            assert bool((off <= rows.abs().amax(1, keepdim=True) / 127 * 0.51).all()), name
+            assert bool(off.any()), name
+        else:
+            assert torch.equal(again[name], weight), name
+    checkpoint.save(tmp_path / "twice", checkpoint.load(tmp_path / "model"), torch.float32, rounded=("net",))
+    assert checkpoint.file_sha256(tmp_path / "twice" / "net.safetensors") == checkpoint.file_sha256(
+        tmp_path / "model" / "net.safetensors"
+    )
+
+
 def test_a_system_stored_before_it_had_these_settings_means_what_it_meant() -> None:
     stored = checkpoint.to_json(TINY)
     for name in ("vector", "trained"):

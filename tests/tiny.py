@@ -1,11 +1,14 @@
 """A model of our own format that is small enough to render in a tenth of a second; its weights are random."""
 
+from dataclasses import replace
+
 import torch
 
 from pixeldance.codec import PatchConfig
 from pixeldance.condition import ImageSlots
 from pixeldance.data.toybox import VOCABULARY
 from pixeldance.diffusion.process import VP
+from pixeldance.nets.refiner import RefinerConfig
 from pixeldance.nets.text import WordConfig
 from pixeldance.nets.unet import UNetConfig
 from pixeldance.system import Parts, System
@@ -36,6 +39,16 @@ TINY = System(
     steps=3,
 )
 """4 frames of 32 x 32 pixels in 3 steps."""
+
+REFINED = replace(
+    TINY,
+    refiner=RefinerConfig(
+        net=replace(TINY.net, channels=12, concat=SLOTS.channels(12), widths=(8,), attention=(False,), carry=(0, 13)),
+        below=0.5,
+        patch=2,
+    ),
+)
+"""The same with a refiner, whose weights `random_parts` leaves as they begin."""
 
 
 def random_parts(system: System = TINY, seed: int = 0) -> Parts:

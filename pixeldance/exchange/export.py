@@ -32,6 +32,7 @@ PIPELINE = f'''"""PixelDance for diffusers. It needs the package: pip install pi
 from {MODULE} import PixelDancePipeline  # noqa: F401 (diffusers looks for it here)
 '''
 Json = dict[str, Any]
+NONE: list[str | None] = [None, None]
 
 
 def export(pipeline: Pipeline, folder: Path, *, overwrite: bool = False) -> None:
@@ -47,6 +48,7 @@ def export(pipeline: Pipeline, folder: Path, *, overwrite: bool = False) -> None
             "vae": _codec(new / "vae", parts.codec, system),
             "text_encoder": _text(new / "text_encoder", parts.text, system),
             "tokenizer": _tokenizer(new / "tokenizer", parts.text, system),
+            "refiner": _own(new / "refiner", "refiner", parts.refiner, system.refiner) if parts.refiner else NONE,
             "system": checkpoint.to_json(system),
         }
         _json(new / "model_index.json", index)
@@ -118,7 +120,7 @@ def _text(place: Path, text: nn.Module, system: System) -> list[str]:
 def _tokenizer(place: Path, text: Any, system: System) -> list[str | None]:
     """CLIP's, where the model has it. Raises ValueError where its files are not to be had."""
     if not isinstance(system.text, CLIPConfig):
-        return [None, None]
+        return NONE
     text.tokenizer.save_pretrained(place)
     return ["transformers", "CLIPTokenizer"]
 

@@ -16,16 +16,17 @@ from pixeldance import checkpoint
 from pixeldance.codec import build_codec
 from pixeldance.exchange import names
 from pixeldance.exchange.weights import taken
+from pixeldance.nets.refiner import Refiner
 from pixeldance.nets.text import build_text
 from pixeldance.nets.unet import UNet
 from pixeldance.pipeline import Pipeline
 from pixeldance.system import Parts
 
-BUILDERS: dict[str, Any] = {"net": UNet, "codec": build_codec, "text": build_text}
+BUILDERS: dict[str, Any] = {"net": UNet, "codec": build_codec, "text": build_text, "refiner": Refiner}
 
 
 class PixelDanceModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
-    """A part of a model. part: net, codec or text. settings: its record as JSON (`checkpoint.to_json`)."""
+    """A part of a model. part: net, codec, text or refiner. settings: its record as JSON (`checkpoint.to_json`)."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, part: str, settings: dict[str, Any]) -> None:
@@ -45,16 +46,22 @@ class PixelDanceOutput(BaseOutput):  # type: ignore[misc]
 
 class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
     """unet: our net. vae: diffusers' AutoencoderKL or our codec. text_encoder, tokenizer: transformers' CLIP, or our
-    text encoder and None. system: the system's record as JSON."""
+    text encoder and None. refiner: ours, where the system has one. system: the system's record as JSON."""
 
-    _optional_components = ("tokenizer",)
+    _optional_components = ("tokenizer", "refiner")
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
     def __init__(
-        self, unet: Any, vae: Any, text_encoder: Any, tokenizer: Any = None, system: dict[str, Any] | None = None
+        self,
+        unet: Any,
+        vae: Any,
+        text_encoder: Any,
+        tokenizer: Any = None,
+        refiner: Any = None,
+        system: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.register_modules(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, refiner=refiner)
         self.register_to_config(system=system)
         self._ours: Pipeline | None = None
 
@@ -65,6 +72,8 @@ class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
             system = checkpoint.from_json(dict(self.config.system))
             parts = Parts(system)
             parts.net = self.unet.module.float()
+            if self.refiner is not None:
+                parts.refiner = self.refiner.module.float()
             if isinstance(self.vae, PixelDanceModel):
                 parts.codec = self.vae.module.float()
             else:

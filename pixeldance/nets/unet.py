@@ -187,9 +187,13 @@ class Carry(nn.Module):
         super().__init__()
         self.channels, self.starts = channels, starts
         self.gain = zero(nn.Conv2d(width, channels * (1 + len(starts)), 1))
+        self.begin_with(1)
+
+    def begin_with(self, copy: int) -> None:
+        """Set the gains to 1 for one copy, counted from x, 0, and to 0 for the others."""
+        assert self.gain.bias is not None
         with torch.no_grad():
-            assert self.gain.bias is not None
-            self.gain.bias[channels : 2 * channels] = 1.0
+            self.gain.bias.zero_().unflatten(0, (-1, self.channels))[copy] = 1.0
 
     def forward(
         self, h: Float[Tensor, "bf d h w"], x: Float[Tensor, "bf c h w"], concat: Float[Tensor, "bf k h w"]

@@ -15,10 +15,13 @@ LOWEST = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform:
-    """Evenly in t from 0.001 to 1."""
+    """Evenly in t from `lowest` to `highest`."""
+
+    lowest: float = LOWEST
+    highest: float = 1.0
 
     def __call__(self, u: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-        return LOWEST + (1 - LOWEST) * u
+        return self.lowest + (self.highest - self.lowest) * u
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from pixeldance.instruction import LAST, Image, Instruction, Latent
 from pixeldance.system import Parts
 from pixeldance.training.distill import Teacher
 from pixeldance.training.levels import Levels, Uniform
+from pixeldance.training.refine import refining
 from pixeldance.training.sets import RandomSet
 
 
@@ -77,6 +78,7 @@ class Objective:
     frames that are given besides.
     video_text: whether videos are told their text; stills always are. coarse: all frames are given, each as the means
     of squares of so many latents a side; 0 for none.
+    crop: of a refiner, which is asked about a square of so many latents a side in each clip; 0 for whole frames.
     teacher: what x_t is to lead to is not the clip but where this model's walk leads (distill.py).
     locate: the weight of a second question, where in each frame the object is (`misplaced`); it needs a network with
     `locate` and clips with focus. Pixels ask it too, but faintly: where noise hides the video, only this makes a small
@@ -96,6 +98,7 @@ class Objective:
     video_text: bool = True
     coarse: int = 0
     teacher: Teacher | None = None
+    crop: int = 0
 
     def __post_init__(self) -> None:
         if self.given < 0 or self.last_of < 1:
@@ -109,14 +112,18 @@ class Objective:
             )
         if not 0 <= self.draft <= 1:
             raise ValueError(f"got draft={self.draft}; wanted a probability, 0 to 1")
-        if self.locate < 0:
-            raise ValueError(f"got locate={self.locate}; wanted a weight of 0 or more")
+        if self.locate < 0 or self.crop < 0:
+            raise ValueError(f"got locate={self.locate}, crop={self.crop}; wanted 0 or more of both")
 
     def draw(self, count: int, rng: Generator) -> Float[Tensor, "{count}"]:
         """The noise levels of a whole batch, of which each process or accumulation step then takes its slice."""
         if self.stratified:
             return self.levels((torch.arange(count) + torch.rand(1, generator=rng)) / count)
         return self.levels(torch.rand(count, generator=rng))
+
+    def by_place(self, batch: Sequence[Example]) -> Float[Tensor, "b f 1 h w"]:
+        """The weights of the places of a batch (`Weight.by_place`)."""
+        return torch.stack([self.weight.by_place(example) for example in batch])[:, :, None]
 
     def instruct(self, example: Example, rng: Generator) -> Instruction:
         """The instruction that a clip is trained on; a clip of one frame is an image, told by its text alone.
@@ -190,6 +197,9 @@ def loss(
         vector=system.vector,
         reads=system.text.reads,
     )
+    if "refiner" in system.trained:
+        weight = objective.by_place(batch).to(device)
+        return autocast(refining)(parts, x0, eps, t.to(device), cond, weight, rngs, objective.crop)
     if objective.teacher is not None:
         x0, eps = objective.teacher.aims(system, x0, eps, t, asked, precision)
     # Where its input needs no gradient and its weights do, torch's group norm crashes in backward (2.13, on a CPU,
@@ -199,9 +209,8 @@ def loss(
     found: dict[str, Tensor] = {}
     denoiser = replace(parts.denoiser, net=autocast(partial(parts.net, found=found)))
     error = denoiser.error(x0, eps, t, cond)
-    weight = torch.stack([objective.weight.by_place(example) for example in batch]).to(device)
-    weight = weight * objective.weight.by_level(denoiser, t)[:, None, None, None]
-    value = (weight[:, :, None] * error.square()).mean()
+    weight = objective.by_place(batch).to(device) * objective.weight.by_level(denoiser, t)[:, None, None, None, None]
+    value = (weight * error.square()).mean()
     return value + objective.locate * misplaced(found, batch) if objective.locate else value
 
 

@@ -12,7 +12,7 @@ import tiny_published
 import torch
 from command import Run
 from safetensors.torch import load_file
-from tiny import TINY
+from tiny import REFINED, TINY, random_parts
 
 from pixeldance import checkpoint
 from pixeldance.condition import ImageSlots
@@ -101,19 +101,21 @@ def test_the_stock_parts_are_stock(stable: tuple[Path, Pipeline], tmp_path: Path
     assert all(torch.equal(weight, before[key].half()) for key, weight in after.items())
 
 
-def test_parts_that_no_stock_class_knows_go_out_as_ours(
-    tiny_model: Path, picture: Path, tmp_path: Path, run: Run
-) -> None:
-    code, out, err = run("export", tiny_model, "--format", "diffusers", "-o", tmp_path / "out")
+def test_parts_that_no_stock_class_knows_go_out_as_ours(picture: Path, tmp_path: Path, run: Run) -> None:
+    model, parts = tmp_path / "model", random_parts(REFINED)
+    assert parts.refiner is not None
+    torch.nn.init.normal_(parts.refiner.unet.conv_out.weight)
+    checkpoint.save(model, parts)
+    code, out, err = run("export", model, "--format", "diffusers", "-o", tmp_path / "out")
     assert (code, out) == (0, f"{tmp_path / 'out'}\n"), err
     card = (tmp_path / "out" / "README.md").read_text()
-    assert checkpoint.model_hash(tiny_model) in card
+    assert checkpoint.model_hash(model) in card
     assert "pipeline_tag: image-to-video" in card
     assert "4 or 1 frames of 32x32 at 8 frames per second" in card
-    wanted = load(tiny_model)("a red star moves right", image=picture, tau=0.5, seed=7, output_type="np").frames
+    wanted = load(model)("a red star moves right", image=picture, tau=0.5, seed=7, output_type="np").frames
     got = opened(tmp_path / "out", "a red star moves right", picture, tmp_path / "video.npy")
     np.testing.assert_array_equal(got, wanted)
-    code, _, err = run("export", tiny_model, "-o", tmp_path / "out")
+    code, _, err = run("export", model, "-o", tmp_path / "out")
     assert code == 2
     assert "exists" in err
 
