@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,18 @@ def judged(band: Band, true: float) -> dict[str, Any]:
     return {"inside": band.low <= true <= band.high, "error": abs(band.likely - true) / true}
 
 
+def summary(rows: Sequence[dict[str, Any]], names: Sequence[str] = ("seconds", "memory", "disk")) -> dict[str, Any]:
+    """Over all configurations: the share inside the band, and how far off the likely values were."""
+    return {
+        name: {
+            "inside": float(np.mean([row[name]["inside"] for row in rows])),
+            "median_error": float(np.median([row[name]["error"] for row in rows])),
+            "worst_error": float(np.max([row[name]["error"] for row in rows])),
+        }
+        for name in names
+    }
+
+
 def reset_peak() -> None:
     """The peak of the resident set starts anew (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
@@ -127,14 +140,7 @@ def main() -> None:
     for number in range(asked.n):
         rows.append(compared(number, asked.clock, folder))
         print(json.dumps(rows[-1]), flush=True)
-    told = {
-        name: {
-            "inside": float(np.mean([row[name]["inside"] for row in rows])),
-            "median_error": float(np.median([row[name]["error"] for row in rows])),
-            "worst_error": float(np.max([row[name]["error"] for row in rows])),
-        }
-        for name in ("seconds", "memory", "disk")
-    }
+    told = summary(rows)
     asked.out.write_text(json.dumps({"clock": asked.clock, "n": asked.n, "found": told, "rows": rows}, indent=1) + "\n")
     print(json.dumps(told, indent=1))
 

@@ -29,14 +29,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from train_step import CHANNELS, FRAMES, HEAD_WIDTH, SIZE, TEXT, WIDTHS, WORDS, unet3d, with_heads
 
 from pixeldance.exchange import geometry, names
-from pixeldance.exchange.stable_video import told
 from pixeldance.exchange.weights import taken
+from pixeldance.nets.attention import sinusoids
 from pixeldance.nets.unet import UNet, UNetConfig
 
 Widths = tuple[int, ...]
 Pass = tuple[nn.Module, Callable[[], Tensor]]
 NUMBERS = [6.0, 127.0, 0.02]
 """What Stable Video Diffusion is told of a video: rate, motion, noise."""
+CODE = 64
+"""Width of the code of each."""
 PAIRS = {"UNet3D": "ours, as UNet3D", "SVD": "ours, as SVD", "I2VGenXL": "ours, as UNet3D"}
 """Theirs, and the network of ours that is compared with it."""
 HELD = ("UNet3D", "SVD")
@@ -89,8 +91,8 @@ def theirs_video(widths: Widths, size: int) -> Pass:
         block_out_channels=widths,
         cross_attention_dim=TEXT,
         num_attention_heads=tuple(max(1, width // HEAD_WIDTH) for width in widths),
-        addition_time_embed_dim=64,
-        projection_class_embeddings_input_dim=192,
+        addition_time_embed_dim=CODE,
+        projection_class_embeddings_input_dim=len(NUMBERS) * CODE,
         num_frames=FRAMES,
     ).eval()
     x, _, picture, embedding = inputs(size)
@@ -103,7 +105,7 @@ def ours_video(widths: Widths, size: int) -> Pass:
     net = ours(
         geometry.video_config({**dict(theirs.config), "_class_name": UNetSpatioTemporalConditionModel.__name__}), theirs
     )
-    vector = told(NUMBERS, 192)
+    vector = sinusoids(torch.tensor(NUMBERS), CODE).flatten()[None]
     return net, lambda: net(x, torch.tensor([0.5]), tokens=embedding, concat=picture, vector=vector)
 
 

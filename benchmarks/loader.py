@@ -78,7 +78,7 @@ def rate(source: Source, workers: int, seconds: float) -> tuple[float, float]:
     for _ in range(max(1, 2 * workers)):
         next(readings)
     count, start, busy = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - start < seconds:
+    while count == 0 or time.perf_counter() - start < seconds:
         next(readings)
         count += 1
     return count / (time.perf_counter() - start), count / (time.process_time() - busy)

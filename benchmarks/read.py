@@ -32,20 +32,20 @@ TOLERANCE = 8.0
 """Mean difference of bytes, up to which two pictures are taken for the same one: neighbours in a film are further."""
 
 
-class At:
+class At(np.random.Generator):
     """A generator whose one draw is a frame's time in the room for a clip's start, so that ours reads that frame."""
 
     def __init__(self, part: float) -> None:
+        super().__init__(np.random.PCG64(0))
         self.part = part
 
-    def random(self) -> float:
+    def random(self) -> float:  # type: ignore[override]
         return self.part
 
 
 def ours(path: Path, start: int, total: int) -> np.ndarray:
     part = (start + 0.5) / (total - FRAMES + 1)
-    rng: Any = At(part)
-    return np.stack(decode_clip(path, "mp4", frames=FRAMES, fps=RATE, rng=rng).frames)
+    return np.stack(decode_clip(path, "mp4", frames=FRAMES, fps=RATE, rng=At(part)).frames)
 
 
 def fast(picture: av.VideoFrame) -> np.ndarray:

@@ -10,16 +10,13 @@ process of its own. Linux only.
 """
 
 import argparse
-import json
-import platform
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import rounds
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -90,55 +87,22 @@ def work(name: str) -> dict[str, float]:
     return {"parameters": sum(p.numel() for p in net.parameters()), "gflop": counter.get_total_flops() / 1e9}
 
 
-def peak_memory(name: str) -> float:
+def memory_of(name: str) -> float:
     """Bytes above the process before its first step, in this process."""
     step = stepping(*NETS[name]())
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
-    before = _status("VmRSS")
-    step()
-    return _status("VmHWM") - before
+    return rounds.memory_rise(step)
 
 
-def _status(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(field))
-
-
-def seconds(names: list[str], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """(processor seconds, seconds) of each step, interleaved."""
-    steps = {name: stepping(*NETS[name]()) for name in names}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    for number in range(rounds + 1):
-        for name, step in steps.items():
-            processor, wall = time.process_time(), time.perf_counter()
-            step()
-            took = time.process_time() - processor, time.perf_counter() - wall
-            print(f"round {number}, {name}: {took[0]:.2f} s of processor time, {took[1]:.2f} s", file=sys.stderr)
-            if number:
-                found[name].append(took)
-    return found
-
-
-def report(names: list[str], rounds: int) -> dict[str, Any]:
-    """All measurements; memory and FLOPs in processes of their own."""
-
-    def apart(what: str, name: str) -> Any:
-        command = [sys.executable, __file__, "--only", what, name]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    result: dict[str, Any] = {"torch": torch.__version__, "processor": _processor(), "rounds": rounds, "nets": {}}
-    for name in names:
-        result["nets"][name] = apart("work", name) | {"memory_bytes": apart("memory", name)}
-    for name, took in seconds(names, rounds).items():
-        processor, wall = zip(*took, strict=True)
-        result["nets"][name] |= {"processor_seconds": processor, "wall_seconds": wall}
-    return result
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+def report(names: list[str], count: int) -> dict[str, Any]:
+    """All measurements; memory in processes of their own, before this one has done anything."""
+    memory = {name: rounds.apart(partial(memory_of, name)) for name in names}
+    nets: dict[str, dict[str, Any]] = {name: work(name) | {"memory_bytes": memory[name]} for name in names}
+    times = rounds.interleaved({name: stepping(*NETS[name]()) for name in names}, count)
+    return {
+        **rounds.about(),
+        "rounds": count,
+        "nets": {name: net | times[name] for name, net in nets.items()},
+    }
 
 
 def table(result: dict[str, Any]) -> str:
@@ -163,17 +127,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
-    parser.add_argument("--only", nargs=2, metavar=("WHAT", "NET"), help="work or memory of one network, as JSON")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    if chosen.only:
-        what, name = chosen.only
-        print(json.dumps({"work": work, "memory": peak_memory}[what](name)))
-        return
     result = report(list(NETS), chosen.rounds)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + "\n")
+    rounds.write(chosen.json, result)
     print(table(result))
 
 

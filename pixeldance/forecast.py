@@ -21,13 +21,13 @@ import numpy as np
 import torch
 
 from pixeldance.diffusion.noise import generators
-from pixeldance.diffusion.process import grid, level
+from pixeldance.diffusion.process import level
 from pixeldance.generate import Sampling
 from pixeldance.instruction import Instruction
 from pixeldance.pipeline import Pipeline
 from pixeldance.system import System
 from pixeldance.video import write_video
-from pixeldance.work import counted, factor
+from pixeldance.work import counted, factor, stages
 
 ROUNDS = 3
 TRY = 4e11  # FLOPs: a pass of more is timed on a smaller video; about 8 s of a core
@@ -81,7 +81,7 @@ def passes(system: System, sampling: Sampling, frames: int) -> int:
     whole = sampling.of(system)
     assert whole.steps is not None
     assert whole.interval is not None
-    levels = level(system.process, grid(system.process, whole.steps, system.spacing)[:-1])
+    levels = level(system.process, system.grid(whole.steps)[:-1])
     low, high = whole.interval
     asked = [1 + (whole.guidance not in (0, 1) and low <= float(each) <= high) for each in levels]
     if sampling.solver is None and system.solver == "heun":  # whose second pass is at the next level
@@ -210,7 +210,7 @@ def _small_enough(system: System, frames: int, size: tuple[int, int]) -> tuple[i
 
 def _of_clip(system: System, frames: int, size: tuple[int, int]) -> Band:
     """Bytes at the peak of one process that makes such a video: what it has now, and a pass or the pixels on top."""
-    work = counted(system, _seen(system, frames), size).live
+    work = max(counted(each, _seen(system, frames), size).live for each in stages(system))
     pixels = 3.0 * frames * math.prod(size) * 3  # the frames, joined, and on their way to the file
     return held() + Band(low=GROWTH[0] * work, likely=1.15 * work + pixels, high=GROWTH[1] * work + 2 * pixels + 1e8)
 

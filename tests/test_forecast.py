@@ -17,6 +17,8 @@ from pixeldance.diffusion.noise import generators
 from pixeldance.forecast import Band
 from pixeldance.generate import Sampling, generate
 from pixeldance.instruction import FIRST, Instruction
+from pixeldance.nets.lora import LoRA
+from pixeldance.nets.unet import UNet
 from pixeldance.pipeline import Pipeline
 from pixeldance.training import forecast as of_training
 
@@ -54,6 +56,15 @@ def test_what_is_counted_without_memory_is_what_a_real_pass_does() -> None:
     # torch's counter leaves out the fused attention of the CPU.
     assert flops.get_total_flops() < found.flops < 1.15 * flops.get_total_flops()
     assert found.live == pytest.approx(live.peak, rel=0.1)
+    with torch.device("meta"):
+        empty = UNet(TINY.net)
+    twice = work.of_pass(empty, TINY, 4, SIZE, backward=True, pieces=3)
+    net.zero_grad(set_to_none=True)
+    with work.Live() as live:
+        for _ in range(3):
+            net(x, t, **given).sum().backward()
+    assert twice.live == pytest.approx(live.peak, rel=0.1)
+    assert (twice.flops, twice.live > found.live) == (found.flops, True)
     with torch.no_grad(), work.Live() as live:
         net(x, t, **given)
     forward = work.counted(TINY, 4, SIZE)
@@ -126,10 +137,21 @@ def test_what_cannot_fit_is_refused_with_the_change_that_would(
 
 
 def test_a_run_is_foretold_and_leaves_nothing() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
     found = of_training.training(replace(RUN, steps=100_000, save_minutes=1e-3, keep=3))
     assert 0 < found.seconds.low < found.seconds.likely < found.seconds.high
     assert found.memory.low <= forecast.peak_memory() <= found.memory.high
     assert found.disk.likely < found.disk.high / (4 / 3)  # a fourth is whole before the oldest of three goes
+
+
+def test_a_run_of_few_weights_takes_less() -> None:
+    """Average, optimiser and gradients are those of what is trained; a LoRA's are little beside the model."""
+    whole = replace(RUN, batch=1, image_every=0)
+    runs = [whole, replace(whole, train=("net.*temporal*",)), replace(whole, lora=LoRA(rank=1), init=Path("model"))]
+    told = [of_training._memory(each) for each in runs]
+    weights = 4.0 * sum(each.numel() for each in random_parts(RUN.system).parameters())
+    assert told[1].low < told[0].low - 0.9 * weights
+    assert told[2].low < told[0].low - 0.9 * weights
 
 
 def test_a_run_that_cannot_fit_is_refused_with_the_setting_that_would() -> None:
