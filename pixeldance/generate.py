@@ -196,8 +196,9 @@ def _walk(
     assert sampling.interval is not None
     assert callable(sampling.solver)
     scale, interval = float(sampling.guidance), sampling.interval
-    refiner = None if start else parts.refiner  # what is found by inversion holds its details already
-    whole = system.grid(sampling.steps) if refiner else grid(system.process, sampling.steps, system.spacing)
+    whole, denoiser = system.grid(sampling.steps), parts.denoiser
+    if start is not None:  # what is found by inversion has its details already: no refiner, and steps down to the end
+        whole, denoiser = grid(system.process, sampling.steps, system.spacing), replace(denoiser, mend=None)
     refreshed = {float(t) for t in whole[:: sampling.reuse]}
     if start is None:
         x = torch.empty(len(instructions), instructions[0].length, *shape, device=_device(parts))
@@ -227,7 +228,7 @@ def _walk(
 
         @cache  # what is kept from step to step is kept apart for each window and term
         def model(start: int | None, text: bool) -> Model:
-            return parts.denoiser if sampling.reuse == 1 else reused(parts.denoiser, refreshed.__contains__)
+            return denoiser if sampling.reuse == 1 else reused(denoiser, refreshed.__contains__)
 
         def at(t: Tensor) -> Denoise:
             def over(span: slice) -> Denoise:
@@ -272,15 +273,7 @@ def _walk(
                 lambda like: system.noise(like, rngs),
                 report,
             )
-    if refiner is None:
-        return x
-    end, t = [system.told(each) for each in (rest if len(after) > 1 else early)], whole[-2]
-
-    def last(span: slice) -> Denoise:
-        cond = conditions([_within(each, span) for each in end], t)
-        return lambda x, _: parts.refined(x, t.expand(len(x)).float(), cond)
-
-    return windows(last, spans)(x, t)
+    return x
 
 
 def _grainy(pixels: Float[Tensor, "3 h w"], deviation: float, rng: Generator | None) -> Float[Tensor, "3 h w"]:

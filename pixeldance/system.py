@@ -72,7 +72,7 @@ class System:
     window: videos that are longer than this are made as overlapping windows, all of them together.
     warp: how the frames of a model of pictures come to move, None for one that knows how things move.
     guidance_first: the guidance at the first frame, from which it rises evenly to that at the last; None: all alike.
-    refiner: a network for what is left to do at little noise (`nets.refiner`).
+    refiner: a network that mends the estimates at little noise (`nets.refiner`).
     step_offset: added to the noise level that the network is told, 1000 t; -1 for networks that were trained on DDPM's
     steps counted from 0, as Stable Diffusion's.
     """
@@ -130,10 +130,10 @@ class System:
         return tuple(sorted(length for length in self.frames if length > 1))
 
     def grid(self, steps: int) -> Float[Tensor, "{steps}+1"]:
-        """The times that sampling walks; a refiner takes the place of all below its own level."""
+        """The times that sampling walks: with a refiner evenly until its last level, and from there to 0 at once."""
         if self.refiner is None:
             return grid(self.process, steps, self.spacing)
-        return torch.cat([torch.linspace(1, self.refiner.below, steps, dtype=torch.float64), torch.zeros(1).double()])
+        return torch.cat([torch.linspace(1, self.refiner.until, steps, dtype=torch.float64), torch.zeros(1).double()])
 
     @property
     def stills(self) -> bool:
@@ -196,10 +196,13 @@ class Parts(nn.Module):
 
     @property
     def denoiser(self) -> Denoiser:
-        """The net as a function from (x_t, t, cond) to x0."""
+        """The net as a function from (x_t, t, cond) to x0, which the refiner has mended where it is asked."""
         system = self.system
-        return Denoiser(self.net, system.process, system.prediction, step_offset=system.step_offset)
+        denoiser = Denoiser(self.net, system.process, system.prediction, step_offset=system.step_offset)
+        return denoiser if system.refiner is None else replace(denoiser, mend=self.mend, below=system.refiner.below)
 
-    def refined(self, x0: Float[Tensor, "b f c h w"], t: Float[Tensor, "b"], cond: Cond) -> Float[Tensor, "b f c h w"]:
-        """What the refiner makes of clean estimates at levels t; these themselves where there is none."""
-        return x0 if self.refiner is None else self.refiner(x0, 1000 * t, codec=self.codec, **cond.doors())
+    def mend(self, x0: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond) -> Float[Tensor, "b f c h w"]:
+        """What the refiner makes of clean estimates at levels t, (b,) or (b, f). The system must have one."""
+        assert self.refiner is not None
+        mended: Tensor = self.refiner(x0, 1000 * t, codec=self.codec, **cond.doors())
+        return mended.float()

@@ -45,6 +45,7 @@ REFINED = replace(
     refiner=RefinerConfig(
         net=replace(TINY.net, channels=12, concat=SLOTS.channels(12), widths=(8,), attention=(False,), carry=(0, 13)),
         below=0.5,
+        until=0.5,
         patch=2,
     ),
 )

@@ -94,6 +94,7 @@ class Denoiser:
     """A network that knows its process and prediction type. Calling it gives x0 in float32.
 
     step_offset: added to c_noise; -1 for networks that were trained on DDPM's steps counted from 0.
+    mend: (x0, t, cond) -> x0, what is done to the estimate where no level is above `below`.
     """
 
     net: Callable[..., Tensor]
@@ -101,6 +102,8 @@ class Denoiser:
     prediction: PredictionType
     sigma_data: float = 1.0
     step_offset: float = 0.0
+    mend: Callable[[Tensor, Tensor, Cond], Tensor] | None = None
+    below: float = 0.0
 
     def __call__(
         self, x: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond
@@ -108,7 +111,10 @@ class Denoiser:
         """x_t and its level t, (), (b,) or (b, f), to the clean estimate."""
         c_in, c_skip, c_out, c_noise = self._coefficients(t, x)
         predicted = self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float()
-        return per_sample(c_skip, x) * x + per_sample(c_out, x) * predicted
+        x0 = per_sample(c_skip, x) * x + per_sample(c_out, x) * predicted
+        if self.mend is None or bool((t > self.below).any()):
+            return x0
+        return self.mend(x0, t.to(x.device, torch.float32).expand(x.shape[0]) if t.ndim == 0 else t.float(), cond)
 
     def _coefficients(self, t: Float[Tensor, "..."], x: Float[Tensor, "b f c h w"]) -> Coefficients:
         levels = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)

@@ -1,4 +1,4 @@
-"""A second network that ends the work of the first, as the last stage of a cascade does: it sees the pixels.
+"""A second network that mends the estimates of the first where little noise is left: it sees the pixels.
 
 Where latents are a linear map of large patches of pixels, a convolution over them knows nothing of a shape that moved
 by less than a patch; over pixels it does. So this network turns latents into pixels, works on smaller squares of these,
@@ -29,13 +29,18 @@ class Linear(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RefinerConfig:
-    """below: the level t of the process from which on it takes the place of all further steps; it is given the clean
-    estimate of there. patch: its positions are squares of so many pixels a side. net: its UNet, of 3 patch^2 channels,
-    and the same and a mask for each picture; with `carry` it begins as the identity."""
+    """below: up to this level t of the process it mends the clean estimates. until: the last level that is walked to;
+    the mended estimate of there is the video. patch: its positions are squares of so many pixels a side. net: its UNet,
+    of 3 patch^2 channels, and the same and a mask for each picture; with `carry` it begins as the identity."""
 
     net: UNetConfig
-    below: float = 0.4
+    below: float = 0.46
+    until: float = 0.35
     patch: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.until <= self.below <= 1:
+            raise ValueError(f"got until={self.until}, below={self.below}; wanted levels, 0 < until <= below <= 1")
 
 
 class Refiner(nn.Module):
@@ -51,7 +56,7 @@ class Refiner(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b f c h w"],
-        c_noise: Float[Tensor, "b"],
+        c_noise: Float[Tensor, "..."],
         *,
         codec: Linear,
         concat: Float[Tensor, "b f k h w"] | None = None,

@@ -28,12 +28,12 @@ def refining(
     crop: only in a square of so many latents a side in each clip, drawn where `weight` is large; 0 for the whole frame.
     """
     with torch.no_grad():
-        made = parts.denoiser(corrupt(parts.system.process, x0, eps, t), t, cond)
+        made = replace(parts.denoiser, mend=None)(corrupt(parts.system.process, x0, eps, t), t, cond)
     if crop:
         corners = [_corner(each, crop, rng) for each, rng in zip(weight, rngs, strict=True)]
         x0, made, weight = (_cropped(each, corners, crop) for each in (x0, made, weight))
         cond = replace(cond, concat=None if cond.concat is None else _cropped(cond.concat, corners, crop))
-    return (weight * (parts.refined(made, t, cond).float() - x0).square()).mean()
+    return (weight * (parts.mend(made, t, cond) - x0).square()).mean()
 
 
 def _corner(weight: Float[Tensor, "f 1 h w"], side: int, rng: Generator) -> tuple[int, int]:

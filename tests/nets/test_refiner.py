@@ -1,4 +1,4 @@
-"""The refiner: it begins as the identity, takes over where it should, is trained alone, and is kept with the model."""
+"""The refiner: it begins as the identity, mends where it should, is trained alone, and is kept with the model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,11 @@ from torch import Generator, Tensor
 from pixeldance import checkpoint
 from pixeldance.codec import KLConfig
 from pixeldance.data.clip import Example
+from pixeldance.diffusion.denoise import Cond
 from pixeldance.diffusion.noise import generators
 from pixeldance.generate import Sampling, Start, generate
 from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.nets.refiner import RefinerConfig
 from pixeldance.system import Parts
 from pixeldance.training.levels import Uniform
 from pixeldance.training.loop import train
@@ -48,24 +50,21 @@ def walked(parts: Parts, asked: Instruction) -> tuple[Tensor, list[Tensor]]:
 
 
 def test_a_new_refiner_gives_back_what_it_is_given():
-    x0, t = torch.randn(2, 4, 48, 8, 8), torch.tensor([0.3, 0.5])
-    parts = Parts(REFINED)
-    seen = []
-    parts.refined = lambda *given: seen.append(given) or Parts.refined(parts, *given)
-    generate(parts, [replace(ASKED, frames=pictures())], generators([0]))
-    cond = seen[0][2]
+    x0, concat, vector = torch.randn(2, 4, 48, 8, 8), torch.randn(2, 4, 98, 8, 8), torch.randn(2, 16)
+    tokens, mask = torch.randn(2, 5, 16), torch.ones(2, 5, dtype=torch.bool)
+    cond = Cond(tokens=tokens, mask=mask, concat=concat, vector=vector)
     with torch.no_grad():
-        assert torch.allclose(Parts.refined(parts, x0[:1], t[:1], cond), x0[:1], atol=1e-6)
+        assert torch.allclose(Parts(REFINED).mend(x0, torch.tensor([0.3, 0.5]), cond), x0, atol=1e-6)
 
 
-def test_it_takes_the_place_of_all_steps_below_its_level_and_sees_the_conditions():
+def test_the_estimates_at_its_levels_are_mended_and_the_last_of_them_is_the_video():
     assert REFINED.grid(3).tolist() == pytest.approx([1.0, 0.75, 0.5, 0.0])
     asked = replace(ASKED, frames=pictures())
     same, steps = walked(parts_with(1.0), asked)
+    doubled, steps_too = walked(parts_with(2.0), asked)
     assert len(steps) == 4
-    assert torch.allclose(same, steps[-1], atol=1e-5)
-    doubled, _ = walked(parts_with(2.0), asked)
-    assert torch.allclose(doubled, 2 * steps[-1], atol=1e-5)
+    assert torch.equal(steps[2], steps_too[2])
+    assert torch.allclose(doubled, 2 * same, atol=1e-5)
 
 
 def test_it_is_told_what_the_last_leg_of_the_walk_was_told():
@@ -76,7 +75,7 @@ def test_it_is_told_what_the_last_leg_of_the_walk_was_told():
     parts.refiner.unet.register_forward_pre_hook(lambda _, __, told: seen.append(told["concat"]), with_kwargs=True)
     asked = replace(ASKED, frames=pictures())
     for tau in (1.0, 0.1):
-        generate(parts, [asked], generators([0]), Sampling(steps=4, tau=tau))
+        generate(parts, [asked], generators([0]), Sampling(steps=4, guidance=1.0, tau=tau))
     mask_of_last = [float(concat[0, 0, 25].mean()) for concat in seen]
     assert mask_of_last == [1.0, 0.0]
 
@@ -133,6 +132,8 @@ def test_settings_that_do_not_fit_are_refused():
         replace(TINY, trained=("refiner",))
     with pytest.raises(ValueError, match="'refiner' alone"):
         replace(REFINED, trained=("net", "refiner"))
+    with pytest.raises(ValueError, match="until <= below"):
+        RefinerConfig(net=TINY.net, below=0.2, until=0.3)
     with pytest.raises(ValueError, match="crop=-1; wanted 0 or more"):
         Objective(crop=-1)
 
