@@ -89,6 +89,16 @@ def passes(system: System, sampling: Sampling, frames: int) -> int:
     return sum(asked) * (len(system.window.spans(frames)) if system.window else 1)
 
 
+def mendings(system: System, sampling: Sampling, frames: int) -> int:
+    """How often the refiner is asked for a video of so many frames: as `passes`, at its own levels."""
+    if system.refiner is None:
+        return 0
+    whole = sampling.of(system)
+    assert whole.steps is not None
+    low = int((system.grid(whole.steps)[:-1] <= system.refiner.below).sum())
+    return math.ceil(low * passes(system, sampling, frames) / whole.steps)
+
+
 def _seen(system: System, frames: int) -> int:
     """How many frames of a video the network is shown at once."""
     return min(frames, system.window.length) if system.window else frames
@@ -116,13 +126,14 @@ def clips(
     seen = _seen(system, asked.length)
     video = counted(system, seen, size)
     tried = _small_enough(system, seen, size)
-    of_video, of_still, rest = _timed(pipeline, _smaller(asked, *tried), clock)
+    of_video, of_still, of_mending, rest = _timed(pipeline, _smaller(asked, *tried), clock)
     pixels = asked.length * math.prod(size)
     scale = video.flops / counted(system, *tried).flops
     still_scale = math.prod(size) / math.prod(tried[1])
     larger = pixels / (tried[0] * math.prod(tried[1]))
     number, for_still = passes(system, sampling, asked.length), passes(system, sampling, 1)
     one = of_video.times(number * scale) + of_still.times(for_still * still_scale) + rest.times(larger)
+    one += of_mending.times(mendings(system, sampling, asked.length) * scale)
     turns, crowd = math.ceil(count / workers), max(1.0, workers * torch.get_num_threads() / (os.cpu_count() or 1))
     total = one.times(turns * crowd) + Band(low=started * 0.7, likely=started, high=started * 1.5).times(crowd)
     raw = pixels * 3.0 * count
@@ -157,36 +168,44 @@ def _smaller(asked: Instruction, frames: int, size: tuple[int, int]) -> Instruct
     return replace(asked, length=frames, size=size, frames=pictures)
 
 
-def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -> tuple[Band, Band, Band]:
-    """Seconds of a pass on the video, of one on the still before it, if there is one, and of all else that a clip
-    takes, each over some tries after a first one."""
-    spent, tries = list[tuple[int, float]](), list[tuple[float, float, float]]()
+def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -> tuple[Band, Band, Band, Band]:
+    """Seconds of a pass on the video, of one on the still before it and of one of the refiner, where there are these, and
+    of all else that a clip takes, each over some tries after a first one."""
+    spent, mended = list[tuple[int, float]](), list[tuple[int, float]]()
+    tries = list[tuple[float, float, float, float]]()
     begun = 0.0
 
     def before(*_: Any) -> None:
         nonlocal begun
         begun = clock()
 
-    def behind(_: Any, given: tuple[Any, ...], __: Any) -> None:
-        spent.append((given[0].shape[1], clock() - begun))
+    def behind(net: Any, given: tuple[Any, ...], __: Any) -> None:
+        (spent if net is parts.net else mended).append((given[0].shape[1], clock() - begun))
 
-    hooks = [pipeline.parts.net.register_forward_pre_hook(before), pipeline.parts.net.register_forward_hook(behind)]
+    parts = pipeline.parts
+    networks = [parts.net, *([parts.refiner] if parts.refiner is not None else [])]
+    hooks = [
+        hook for net in networks for hook in (net.register_forward_pre_hook(before), net.register_forward_hook(behind))
+    ]
     try:
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(ROUNDS + 1):
                 spent.clear()
+                mended.clear()
                 begin = clock()
                 made = pipeline.render(asked, generators([0])[0], Sampling(steps=2, guidance=1.0))
                 write_video(Path(folder) / "try.mp4", made, fps=8, overwrite=True)
                 whole = clock() - begin
-                of_kind = [[took for frames, took in spent if frames == length] for length in (asked.length, 1)]
-                video, still = (sum(each) / len(each) if each else 0.0 for each in of_kind)
-                tries.append((video, still if asked.length > 1 else 0.0, whole - sum(took for _, took in spent)))
+                kinds = ((spent, asked.length), (spent, 1), (mended, asked.length))
+                of_kind = [[took for frames, took in done if frames == length] for done, length in kinds]
+                video, still, mending = (sum(each) / len(each) if each else 0.0 for each in of_kind)
+                rest = whole - sum(took for _, took in spent + mended)
+                tries.append((video, still if asked.length > 1 else 0.0, mending, rest))
     finally:
         for hook in hooks:
             hook.remove()
-    of_video, of_still, rest = (spread(each) for each in zip(*tries[1:], strict=True))
-    return of_video, of_still, rest
+    of_video, of_still, of_mending, of_rest = (spread(each) for each in zip(*tries[1:], strict=True))
+    return of_video, of_still, of_mending, of_rest
 
 
 def spread(tries: Sequence[float]) -> Band:

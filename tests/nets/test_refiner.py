@@ -14,9 +14,11 @@ from pixeldance.codec import KLConfig
 from pixeldance.data.clip import Example
 from pixeldance.diffusion.denoise import Cond
 from pixeldance.diffusion.noise import generators
+from pixeldance.forecast import clips, mendings
 from pixeldance.generate import Sampling, Start, generate
 from pixeldance.instruction import FIRST, LAST, Instruction
 from pixeldance.nets.refiner import RefinerConfig
+from pixeldance.pipeline import Pipeline
 from pixeldance.system import Parts
 from pixeldance.training.levels import Uniform
 from pixeldance.training.loop import train
@@ -143,3 +145,11 @@ def test_the_memory_of_its_pass_is_counted():
     first, second = (counted(each, 4, (32, 32)).live for each in stages(REFINED))
     assert second > first
     assert stages(TINY) == (TINY,)
+
+
+def test_its_passes_are_part_of_a_forecast():
+    """Two of four steps are at its levels, each with both terms of guidance."""
+    low = replace(REFINED, refiner=replace(REFINED.refiner, below=0.7))
+    assert [mendings(each, Sampling(steps=4), 4) for each in (TINY, REFINED, low)] == [0, 2, 4]
+    made = clips(Pipeline(parts_with(1.0)), ASKED, Sampling(steps=4))
+    assert 0 < made.seconds.low < made.seconds.likely < made.seconds.high
