@@ -169,8 +169,8 @@ def _smaller(asked: Instruction, frames: int, size: tuple[int, int]) -> Instruct
 
 
 def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -> tuple[Band, Band, Band, Band]:
-    """Seconds of a pass on the video, of one on the still before it and of one of the refiner, where there are these, and
-    of all else that a clip takes, each over some tries after a first one."""
+    """Seconds of a pass on the video, of one on the still before it and of one of the refiner, where there are these,
+    and of all else that a clip takes, each over some tries after a first one."""
     spent, mended = list[tuple[int, float]](), list[tuple[int, float]]()
     tries = list[tuple[float, float, float, float]]()
     begun = 0.0
