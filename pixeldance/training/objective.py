@@ -200,6 +200,8 @@ def loss(
     if "refiner" in system.trained:
         weight = objective.by_place(batch).to(device)
         return autocast(refining)(parts, x0, eps, t.to(device), cond, weight, rngs, objective.crop)
+    if objective.crop:
+        raise ValueError(f"got crop={objective.crop} and trained={system.trained}; crops are for a refiner: take 0")
     if objective.teacher is not None:
         x0, eps = objective.teacher.aims(system, x0, eps, t, asked, precision)
     # Where its input needs no gradient and its weights do, torch's group norm crashes in backward (2.13, on a CPU,

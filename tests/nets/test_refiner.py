@@ -136,6 +136,9 @@ def test_settings_that_do_not_fit_are_refused():
         replace(REFINED, trained=("net", "refiner"))
     with pytest.raises(ValueError, match="until <= below"):
         RefinerConfig(net=TINY.net, below=0.2, until=0.3)
+    batch = [Example(text="black", latents=torch.zeros(4, 48, 8, 8))]
+    with pytest.raises(ValueError, match="crops are for a refiner"):
+        loss(random_parts(), Objective(crop=4), batch, torch.tensor([0.5]), [Generator()])
     with pytest.raises(ValueError, match="crop=-1; wanted 0 or more"):
         Objective(crop=-1)
 
