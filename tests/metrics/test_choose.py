@@ -31,8 +31,8 @@ def test_readings_without_a_limit_do_not_count():
 
 def test_faults_come_first_and_then_the_worst_reading():
     ordered = [
-        {"end_jump": 0.85, "frozen": 0.1, "cuts": 0.0},  # its worst is at half of the limit
-        {"end_jump": 1.6, "frozen": 0.0, "cuts": 0.0},
+        {"end_jump": 0.75, "frozen": 0.1, "cuts": 0.0},  # its worst is at half of the limit
+        {"end_jump": 1.4, "frozen": 0.0, "cuts": 0.0},
         {"end_jump": 1.0, "frozen": 0.9, "cuts": 0.0},
         {"end_jump": 1.0, "frozen": 0.21, "cuts": 1.0},
     ]
