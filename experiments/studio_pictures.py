@@ -2,7 +2,7 @@
 
 Command:   python experiments/studio_pictures.py      (with the test extra, and Debian's chromium)
 Cost:      a minute of one core
-Obtained:  docs/pictures/studio.webp, studio-dark.webp, studio-draw.webp, studio-film.webp, studio-phone.webp
+Obtained:  docs/pictures/studio.webp, studio-dark.webp, studio-draw.webp, studio-phone.webp
 """
 
 import io
@@ -88,7 +88,7 @@ def main() -> None:
         page.locator("#prompt").fill(TEXT)
         page.locator("#ends").get_by_label("First frame: choose a file").set_input_files(EXAMPLES / "first.png")
         page.locator("#ends").get_by_label("Last frame: choose a file").set_input_files(EXAMPLES / "last_drawn.png")
-        page.get_by_role("button", name="Draw on it").last.click()
+        page.get_by_role("button", name="Draw on the last frame").click()
         page.locator("#paint").wait_for()
         shot(page, "studio-draw")
         page.keyboard.press("Escape")
