@@ -4,10 +4,10 @@ Command:   nice -n 5 python experiments/dial.py --pairs 60      (again to contin
 Cost:      5 clips a pair, 2.1 s each on one core of an AMD EPYC (Zen 3): 11 minutes for 60 pairs, 35 for 200
 Expected:  the end's similarity within 2 dB of the asked one in half of the clips or more; an end jump below 1.3 times a
            real one's in nine of ten; and guide jumping less than exact, with an interval of the difference below 0
-Obtained:  results/dial.json, 40 pairs: smooth ends 100 % (exact), 100 (guide), 88 (hint); guide less exact +0.13
-           [+0.09, +0.19]: exact ends more smoothly, against what was expected (the weights before these, 80 pairs:
-           -0.04 [-0.41, +0.17]). 25.8 and 29.2 dB asked: 35 and 40 % within 2 dB, medians off by 1.9 and 0.5: one
-           tau for all pairs meets the middle one, and pairs differ by 15 dB
+Obtained:  results/dial.json, 40 pairs: smooth ends 98 % (exact), 95 (guide), 88 (hint); guide less exact +0.19
+           [+0.10, +0.28]: exact ends more smoothly, against what was expected (the weights before these, without a
+           refiner: +0.13 [+0.09, +0.19]). 27.2 and 30.9 dB asked: 33 and 58 % within 2 dB, medians off by 2.2 and
+           0.6: one tau for all pairs meets the middle one, and pairs differ by 15 dB
 
 The model must have a calibration (`pixeldance calibrate MODEL`). Pairs are first and last frames of held-out toybox
 clips with a moving object, others than the calibration's. Each is rendered with exact, guide and hint, and with two
