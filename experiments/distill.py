@@ -60,7 +60,7 @@ def config(teacher: Path = SHIPPED, steps: int = 2_000, rank: int = 16, rate: fl
     began = sharp()
     return replace(
         began,
-        system=replace(checkpoint.read_system(teacher), steps=about.steps, guidance=1.0, solver="ddim"),
+        system=replace(checkpoint.read_system(teacher), steps=about.steps, guidance=1.0, solver="ddim", refiner=None),
         prepare=as_made,
         init=teacher,
         lora=LoRA(rank=rank, alpha=float(rank)) if rank else None,

@@ -136,14 +136,28 @@ def refined() -> Training:
     )
 
 
+def finer() -> Training:
+    """Then the same of larger crops: what a fast thing looked like lies outside of a small one about where it is."""
+    return replace(
+        refined(),
+        prepare=partial(go_on, before=Path("runs/small_refined")),
+        data=partial(Toybox, world=WORLD, first=50_000_000),
+        images=partial(Toybox, world=WORLD, frames=1, first=50_000_000),
+        objective=replace(refined().objective, crop=6),
+        batch=6,
+    )
+
+
 def go_on(parts: Parts, before: Path) -> None:
-    """All parts of the newest checkpoint in the folder `before`."""
+    """All parts of the newest checkpoint in the folder `before`; a refiner that it has none of stays as it is."""
     newest = latest(before)
     if newest is None:
         raise ValueError(f"got no checkpoint in {before}; train it first: --stage full --out {before}")
     begun = checkpoint.load(newest)
     for mine, theirs in ((parts.codec, begun.codec), (parts.net, begun.net), (parts.text, begun.text)):
         mine.load_state_dict(theirs.state_dict())
+    if parts.refiner is not None and begun.refiner is not None:
+        parts.refiner.load_state_dict(begun.refiner.state_dict())
 
 
 def begin(parts: Parts, base: Path, text: Path) -> None:
@@ -168,7 +182,7 @@ SAMPLING: dict[str, Any] = {"steps": 10, "guidance": 1.0, "solver": "ancestral"}
 """Of the shipped model, where a request does not say: chosen from `pareto.py`'s table. Fresh noise in every step
 mends what the steps before got wrong; guidance costs a second pass and made clips no better."""
 
-STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures, "refined": refined}
+STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures, "refined": refined, "finer": finer}
 
 
 def main() -> None:
@@ -199,7 +213,7 @@ def main() -> None:
     parts.system = replace(parts.system, **SAMPLING, trained=("net",))
     rounded: tuple[str, ...] = ()
     if parts.system.refiner is not None:  # mended twice, on the last two of 7 steps
-        parts.system = replace(parts.system, steps=7, refiner=replace(parts.system.refiner, below=0.46, until=0.35))
+        parts.system = replace(parts.system, steps=7)
         rounded = ("refiner",)
     checkpoint.save(arguments.ship, parts, torch.float16, about=about, rounded=rounded)
 

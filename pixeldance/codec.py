@@ -126,9 +126,9 @@ class Codec(nn.Module):
     def encode(self, video: Float[Tensor, "b f c h w"]) -> Float[Tensor, "b f z i j"]:
         """The most likely latents, about unit variance. ValueError for sizes the factor does not divide."""
         _check(video, self.factor)
-        mean, std = self._moments(video)
-        pieces = torch.split(video.flatten(0, 1), self.frames_at_once)
-        latents = torch.cat([(self.net.encode(piece)[0] - mean) / std for piece in pieces])
+        latents = torch.cat(
+            [self.from_frames(piece) for piece in torch.split(video.flatten(0, 1), self.frames_at_once)]
+        )
         latents = latents.contiguous(memory_format=torch.channels_last)
         return latents.reshape(*video.shape[:2], *latents.shape[1:])
 
@@ -139,10 +139,9 @@ class Codec(nn.Module):
                 f"latents must be (b, f, {self.channels}, h, w); got {tuple(latents.shape)}. "
                 "An image is a video of one frame."
             )
-        mean, std = self._moments(latents)
         apart = latents.unbind() if self.sees_time else [latents.flatten(0, 1)]
         pieces = [piece for frames in apart for piece in torch.split(frames, self.frames_at_once)]
-        pixels = torch.cat([self.net.decode(piece * std + mean) for piece in pieces])
+        pixels = torch.cat([self.to_frames(piece) for piece in pieces])
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return pixels.clamp(-1.0, 1.0).reshape(*latents.shape[:2], *pixels.shape[1:])
 
@@ -159,12 +158,12 @@ class Codec(nn.Module):
             yield self.decode(piece)
 
     def to_frames(self, latents: Float[Tensor, "n z i j"]) -> Float[Tensor, "n c h w"]:
-        """Single frames as the network decodes them, which may lie outside of [-1, 1]."""
+        """Frames as the network decodes them, which may lie outside of [-1, 1]."""
         mean, std = self._moments(latents)
         return self.net.decode(latents * std + mean)
 
     def from_frames(self, pixels: Float[Tensor, "n c h w"]) -> Float[Tensor, "n z i j"]:
-        """Single frames to latents; unlike `encode`, with gradients."""
+        """Frames to latents; unlike `encode`, with gradients."""
         mean, std = self._moments(pixels)
         return (self.net.encode(pixels)[0] - mean) / std
 

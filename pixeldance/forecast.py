@@ -183,10 +183,8 @@ def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -
         (spent if net is parts.net else mended).append((given[0].shape[1], clock() - begun))
 
     parts = pipeline.parts
-    networks = [parts.net, *([parts.refiner] if parts.refiner is not None else [])]
-    hooks = [
-        hook for net in networks for hook in (net.register_forward_pre_hook(before), net.register_forward_hook(behind))
-    ]
+    hooks = [net.register_forward_pre_hook(before) for net in parts.unets]
+    hooks += [net.register_forward_hook(behind) for net in parts.unets]
     try:
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(ROUNDS + 1):

@@ -108,11 +108,10 @@ class System:
             raise ValueError(f"got vector={self.vector}; wanted each of {get_args(VectorPart)} at most once")
         if self.trained != ("refiner",) and (not set(self.trained) <= {"text", "net"} or not self.trained):
             raise ValueError(f"got trained={self.trained}; wanted 'text', 'net' or both, or 'refiner' alone")
-        if (self.refiner is None and "refiner" in self.trained) or (self.refiner and isinstance(self.codec, KLConfig)):
-            raise ValueError(
-                f"got refiner={self.refiner} with the codec {type(self.codec).__name__} and trained={self.trained}; "
-                "wanted one where it is trained, and a linear codec"
-            )
+        if self.refiner is None and "refiner" in self.trained:
+            raise ValueError("got trained=('refiner',) and no refiner; give the system one")
+        if self.refiner is not None:
+            self._check_refiner(self.refiner)
         if "text" in self.trained and isinstance(self.text, CLIPConfig | PictureConfig):
             kind = f"a CLIP {self.text.reads} encoder"
             raise ValueError(f"got {kind} to be trained, which is always frozen; wanted trained=('net',)")
@@ -122,6 +121,23 @@ class System:
             raise ValueError(
                 f"got a net with (concat, tokens, vector) = {got}; these slots, this text encoder and vector="
                 f"{self.vector} make {wanted}"
+            )
+
+    def _check_refiner(self, refiner: RefinerConfig) -> None:
+        """Raise ValueError for one that cannot see this codec's pixels, or whose UNet does not fit its squares."""
+        codec = self.codec
+        if isinstance(codec, KLConfig) or codec.patch % refiner.patch or not self.condition.mask:
+            raise ValueError(
+                f"got a refiner of patch={refiner.patch} for {codec} and mask={self.condition.mask}; wanted a linear "
+                "codec, whose patches are whole numbers of the refiner's, and pictures with their mask"
+            )
+        squares, net = codec.in_channels * refiner.patch**2, refiner.net
+        wanted = (squares, self.condition.channels(squares), self.net.tokens, self.net.vector)
+        got = (net.channels, net.concat, net.tokens, net.vector)
+        if got != wanted:
+            raise ValueError(
+                f"got a refiner's net with (channels, concat, tokens, vector) = {got}; this codec and these conditions "
+                f"make {wanted}"
             )
 
     @property
@@ -193,6 +209,11 @@ class Parts(nn.Module):
         self.text: TextEncoder = build_text(system.text)
         self.net = UNet(system.net)
         self.refiner = Refiner(system.refiner) if system.refiner is not None else None
+
+    @property
+    def unets(self) -> tuple[UNet, ...]:
+        """The net, and the refiner's where there is one."""
+        return (self.net,) if self.refiner is None else (self.net, self.refiner.unet)
 
     @property
     def denoiser(self) -> Denoiser:

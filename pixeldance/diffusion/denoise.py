@@ -109,15 +109,15 @@ class Denoiser:
         self, x: Float[Tensor, "b f c h w"], t: Float[Tensor, "..."], cond: Cond
     ) -> Float[Tensor, "b f c h w"]:
         """x_t and its level t, (), (b,) or (b, f), to the clean estimate."""
-        c_in, c_skip, c_out, c_noise = self._coefficients(t, x)
+        levels = _levels(t, x)
+        c_in, c_skip, c_out, c_noise = self._coefficients(levels)
         predicted = self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float()
         x0 = per_sample(c_skip, x) * x + per_sample(c_out, x) * predicted
-        if self.mend is None or bool((t > self.below).any()):
+        if self.mend is None or bool((levels > self.below).any()):
             return x0
-        return self.mend(x0, t.to(x.device, torch.float32).expand(x.shape[0]) if t.ndim == 0 else t.float(), cond)
+        return self.mend(x0, levels.float(), cond)
 
-    def _coefficients(self, t: Float[Tensor, "..."], x: Float[Tensor, "b f c h w"]) -> Coefficients:
-        levels = t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)
+    def _coefficients(self, levels: Float[Tensor, "..."]) -> Coefficients:
         found = coefficients(self.process, self.prediction, levels, self.sigma_data)
         return found._replace(c_noise=found.c_noise + self.step_offset)
 
@@ -134,6 +134,11 @@ class Denoiser:
     ) -> Float[Tensor, "b f c h w"]:
         """What the training loss squares: the network's output less its target (x0 - c_skip x_t) / c_out."""
         x = corrupt(self.process, x0, eps, t)
-        c_in, c_skip, c_out, c_noise = self._coefficients(t, x)
+        c_in, c_skip, c_out, c_noise = self._coefficients(_levels(t, x))
         target = (x0 - per_sample(c_skip, x) * x) / per_sample(c_out, x)
         return self.net(per_sample(c_in, x) * x, c_noise, **cond.doors()).float() - target
+
+
+def _levels(t: Float[Tensor, "..."], x: Float[Tensor, "b f c h w"]) -> Float[Tensor, "..."]:
+    """One level for each sample, (b,), or each of its frames, (b, f), where x is."""
+    return t.to(x.device).expand(x.shape[0]) if t.ndim == 0 else t.to(x.device)

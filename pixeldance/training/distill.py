@@ -11,7 +11,7 @@ With these the training loss is that of distillation, whatever the network predi
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
@@ -68,8 +68,13 @@ class Teacher:
         """What a student is to find in x_t = alpha x0 + sigma eps instead of x0 and eps.
 
         asked: what both are told; pictures are latents, noised as they are in training. precision: of the teacher's
-        networks. Raises ValueError for a teacher of another codec, process or condition than the student's.
+        networks. A teacher's refiner is not asked. Raises ValueError for a student with one, and for a teacher of
+        another codec, process or condition than the student's.
         """
+        if student.refiner is not None:
+            raise ValueError(
+                "got a student with a refiner, whose steps do not end at 0; wanted replace(system, refiner=None)"
+            )
         parts = opened(self.model, x0.device)
         for name in ("codec", "process", "condition", "vector"):
             got, wanted = getattr(parts.system, name), getattr(student, name)
@@ -90,7 +95,7 @@ class Teacher:
             mix = [(self.guidance, told)]
             if self.guidance != 1:
                 mix.append((1 - self.guidance, conditioned([asked[row].without(text=True) for row in rows])))
-            return guided(autocast(parts.denoiser.__call__), mix)
+            return guided(autocast(replace(parts.denoiser, mend=None).__call__), mix)
 
         with torch.no_grad():
             x = corrupt(student.process, x0, eps, t.to(x0.device))

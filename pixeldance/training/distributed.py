@@ -130,8 +130,8 @@ def shard(parts: Parts, world: World, precision: torch.dtype) -> None:
         reduce_dtype=torch.float32,
         cast_forward_inputs=False,
     )
-    for part in (parts.text, parts.net, parts.refiner):
-        if part is not None and any(weight.requires_grad for weight in part.parameters()):
+    for part in (parts.text, *parts.unets):
+        if any(weight.requires_grad for weight in part.parameters()):
             blocks = [block for child in part.children() if isinstance(child, nn.ModuleList) for block in child]
             for each in [*blocks, part]:
                 fully_shard(each, mesh=mesh, mp_policy=policy)

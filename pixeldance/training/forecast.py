@@ -98,9 +98,8 @@ def _memory(run: Training, accumulate: int | None = None, checkpointing: bool | 
     pieces = run.accumulate if accumulate is None else accumulate
     text = any(each.requires_grad for each in parts.text.parameters())
     kinds = [(run.system.frames[0], run.batch), *([(1, run.image_batch)] if run.image_every else [])]
-    nets = [parts.net, *([parts.refiner.unet] if parts.refiner is not None else [])]
     passes = list[float]()
-    for net, stage in zip(nets, stages(run.system), strict=True):
+    for net, stage in zip(parts.unets, stages(run.system), strict=True):
         net.checkpointing = run.checkpointing if checkpointing is None else checkpointing
         for frames, batch in kinds:
             net.zero_grad(set_to_none=True)

@@ -26,7 +26,10 @@ def refining(
     """The mean squared error of what the refiner makes of the estimates at the levels t.
 
     crop: only in a square of so many latents a side in each clip, drawn where `weight` is large; 0 for the whole frame.
+    Raises ValueError for one larger than the frame.
     """
+    if crop > min(x0.shape[3:]):
+        raise ValueError(f"got crop={crop} for latents of {x0.shape[3]} x {x0.shape[4]}; wanted a smaller one, or 0")
     with torch.no_grad():
         made = replace(parts.denoiser, mend=None)(corrupt(parts.system.process, x0, eps, t), t, cond)
     if crop:

@@ -50,7 +50,8 @@ class State:
             checkpoint.fill(self.parts, start)
         self.parts.to(world.device)
         if run.checkpointing:
-            self.parts.net.checkpointing = True
+            for net in self.parts.unets:
+                net.checkpointing = True
         modules: nn.Module = trained_parts(self.parts)
         if run.lora is None:
             trainable(modules, run.train)

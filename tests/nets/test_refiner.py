@@ -130,7 +130,7 @@ def test_crops_lie_where_the_weight_is():
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="a linear codec"):
         replace(REFINED, codec=KLConfig())
-    with pytest.raises(ValueError, match="wanted one where it is trained"):
+    with pytest.raises(ValueError, match="no refiner; give the system one"):
         replace(TINY, trained=("refiner",))
     with pytest.raises(ValueError, match="'refiner' alone"):
         replace(REFINED, trained=("net", "refiner"))
@@ -139,6 +139,12 @@ def test_settings_that_do_not_fit_are_refused():
     batch = [Example(text="black", latents=torch.zeros(4, 48, 8, 8))]
     with pytest.raises(ValueError, match="crops are for a refiner"):
         loss(random_parts(), Objective(crop=4), batch, torch.tensor([0.5]), [Generator()])
+    parts = Parts(replace(REFINED, trained=("refiner",)))
+    with pytest.raises(ValueError, match="got crop=9 for latents of 8 x 8"):
+        loss(parts, Objective(crop=9), batch, torch.tensor([0.5]), [Generator()])
+    assert REFINED.refiner is not None
+    with pytest.raises(ValueError, match=r"make \(12, 26, 16, 16\)"):
+        replace(REFINED, refiner=replace(REFINED.refiner, net=TINY.net))
     with pytest.raises(ValueError, match="crop=-1; wanted 0 or more"):
         Objective(crop=-1)
 
