@@ -32,7 +32,7 @@ from pixeldance.data.toybox.world import DIRECTIONS, MOTIONS
 from pixeldance.film.camera import recorded
 from pixeldance.nets.refiner import RefinerConfig
 from pixeldance.system import Parts
-from pixeldance.systems import SMALL_PIXELDANCE
+from pixeldance.systems import SMALL_PIXELDANCE, SMALL_STILLS
 from pixeldance.training.levels import Noisier, Uniform
 from pixeldance.training.loop import Training, latest, train
 from pixeldance.training.objective import Objective, Weight
@@ -148,6 +148,31 @@ def finer() -> Training:
     )
 
 
+def stills() -> Training:
+    """Beside it: pictures from text alone, for requests without a first frame, by a network of their own."""
+    return replace(
+        base(),
+        system=SMALL_STILLS,
+        prepare=partial(with_text, text=Path("runs/small_text.safetensors")),
+        data=partial(Toybox, world=WORLD, frames=1, first=60_000_000),
+        images=None,
+        image_every=0,
+        objective=Objective(weight=Weight(cap=4.0, floor=1.0, focus=4.0)),
+        batch=48,
+        rate=0.01,
+        steps=40_000,
+        warmup=20,
+        cooldown=0,
+        ema=Ema(limit=0.98),
+    )
+
+
+def with_text(parts: Parts, text: Path) -> None:
+    """A codec of its own, and the text encoder of the file `text`."""
+    fit_codec(parts)
+    parts.text.load_state_dict(load_file(text))
+
+
 def go_on(parts: Parts, before: Path) -> None:
     """All parts of the newest checkpoint in the folder `before`; a refiner that it has none of stays as it is."""
     newest = latest(before)
@@ -182,7 +207,15 @@ SAMPLING: dict[str, Any] = {"steps": 10, "guidance": 1.0, "solver": "ancestral"}
 """Of the shipped model, where a request does not say: chosen from `pareto.py`'s table. Fresh noise in every step
 mends what the steps before got wrong; guidance costs a second pass and made clips no better."""
 
-STAGES = {"base": base, "full": config, "sharp": sharp, "pictures": pictures, "refined": refined, "finer": finer}
+STAGES = {
+    "base": base,
+    "full": config,
+    "sharp": sharp,
+    "pictures": pictures,
+    "refined": refined,
+    "finer": finer,
+    "stills": stills,
+}
 
 
 def main() -> None:

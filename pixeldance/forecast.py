@@ -131,7 +131,8 @@ def clips(
     scale = video.flops / counted(system, *tried).flops
     still_scale = math.prod(size) / math.prod(tried[1])
     larger = pixels / (tried[0] * math.prod(tried[1]))
-    number, for_still = passes(system, sampling, asked.length), passes(system, sampling, 1)
+    number, pictures = passes(system, sampling, asked.length), system.text_to_image
+    for_still = passes(system, sampling, 1) if pictures is None else passes(pictures, Sampling(), 1)
     one = of_video.times(number * scale) + of_still.times(for_still * still_scale) + rest.times(larger)
     one += of_mending.times(mendings(system, sampling, asked.length) * scale)
     turns, crowd = math.ceil(count / workers), max(1.0, workers * torch.get_num_threads() / (os.cpu_count() or 1))
@@ -171,7 +172,7 @@ def _smaller(asked: Instruction, frames: int, size: tuple[int, int]) -> Instruct
 def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -> tuple[Band, Band, Band, Band]:
     """Seconds of a pass on the video, of one on the still before it and of one of the refiner, where there are these,
     and of all else that a clip takes, each over some tries after a first one."""
-    spent, mended = list[tuple[int, float]](), list[tuple[int, float]]()
+    spent = list[tuple[Any, int, float]]()
     tries = list[tuple[float, float, float, float]]()
     begun = 0.0
 
@@ -180,25 +181,26 @@ def _timed(pipeline: Pipeline, asked: Instruction, clock: Callable[[], float]) -
         begun = clock()
 
     def behind(net: Any, given: tuple[Any, ...], __: Any) -> None:
-        (spent if net is parts.net else mended).append((given[0].shape[1], clock() - begun))
+        spent.append((net, given[0].shape[1], clock() - begun))
 
     parts = pipeline.parts
-    hooks = [net.register_forward_pre_hook(before) for net in parts.unets]
-    hooks += [net.register_forward_hook(behind) for net in parts.unets]
+    refiner = None if parts.refiner is None else parts.refiner.unet
+    pictures = parts.net if parts.text_to_image is None else parts.text_to_image.net
+    still = (pictures, 1) if (pictures, 1) != (parts.net, asked.length) else None
+    kinds = ((parts.net, asked.length), still, (refiner, asked.length))
+    hooks = [net.register_forward_pre_hook(before) for net in {*parts.unets, pictures}]
+    hooks += [net.register_forward_hook(behind) for net in {*parts.unets, pictures}]
     try:
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(ROUNDS + 1):
                 spent.clear()
-                mended.clear()
                 begin = clock()
                 made = pipeline.render(asked, generators([0])[0], Sampling(steps=2, guidance=1.0))
                 write_video(Path(folder) / "try.mp4", made, fps=8, overwrite=True)
                 whole = clock() - begin
-                kinds = ((spent, asked.length), (spent, 1), (mended, asked.length))
-                of_kind = [[took for frames, took in done if frames == length] for done, length in kinds]
-                video, still, mending = (sum(each) / len(each) if each else 0.0 for each in of_kind)
-                rest = whole - sum(took for _, took in spent + mended)
-                tries.append((video, still if asked.length > 1 else 0.0, mending, rest))
+                of_kind = [[took for net, frames, took in spent if (net, frames) == kind] for kind in kinds]
+                video, picture, mending = (sum(each) / len(each) if each else 0.0 for each in of_kind)
+                tries.append((video, picture, mending, whole - sum(took for _, _, took in spent)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -228,6 +230,8 @@ def _small_enough(system: System, frames: int, size: tuple[int, int]) -> tuple[i
 def _of_clip(system: System, frames: int, size: tuple[int, int]) -> Band:
     """Bytes at the peak of one process that makes such a video: what it has now, and a pass or the pixels on top."""
     work = max(counted(each, _seen(system, frames), size).live for each in stages(system))
+    if system.text_to_image is not None:
+        work = max(work, counted(system.text_to_image, 1, size).live)
     pixels = 3.0 * frames * math.prod(size) * 3  # the frames, joined, and on their way to the file
     return held() + Band(low=GROWTH[0] * work, likely=1.15 * work + pixels, high=GROWTH[1] * work + 2 * pixels + 1e8)
 

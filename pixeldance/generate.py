@@ -129,10 +129,11 @@ def generate(
     """The latents of one video for each instruction, each with the randomness of its own CPU generator.
 
     On a CPU every instruction runs in a forward of its own: the bytes then depend on the request alone, never on its
-    neighbours. Where a first frame is missing, the network's image mode makes it from the text (text -> image ->
-    video). `on_step(i, x)` is called after every step of the video's grid. `start`: of the one video that is asked for.
-    Raises ValueError for given frames of another size than the instruction's, for a start of another shape, and where
-    the weights or settings lead to values that are no numbers.
+    neighbours. Where a first frame is missing it is made from the text (text -> image -> video): by the text-to-image
+    model, with the sampling that is its own, or by the network's image mode. `on_step(i, x)` is called after every step
+    of the video's grid. `start`: of the one video that is asked for. Raises ValueError for given frames of another size
+    than the instruction's, for a start of another shape, and where the weights or settings lead to values that are no
+    numbers.
     """
     sampling = (sampling or Sampling()).of(parts.system)
     if start is not None:
@@ -141,16 +142,40 @@ def generate(
         each = zip(instructions, rngs, strict=True)
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
     asked = [encoded(parts, instruction, rng) for instruction, rng in zip(instructions, rngs, strict=True)]
-    bare = [row for row, each in enumerate(asked) if FIRST not in each.frames and each.length > 1]
-    if bare and parts.system.stills:
-        images = [replace(asked[row], length=1, frames={}) for row in bare]
-        stills = _walk(parts, images, [rngs[row] for row in bare], sampling, None)
-        for row, still in zip(bare, stills, strict=True):
-            asked[row] = replace(asked[row], frames={FIRST: still[0], **asked[row].frames})
-    x = _walk(parts, asked, rngs, sampling, on_step, start)
+    if parts.text_to_image is not None and asked[0].length == 1 and start is None:
+        x = _pictures(parts, parts.text_to_image, asked, rngs)
+    else:
+        x = _walk(parts, _with_first(parts, asked, rngs, sampling), rngs, sampling, on_step, start)
     if not bool(x.isfinite().all()):
         raise ValueError("got a video that is not made of numbers; use sound weights, or a smaller guidance scale")
     return x
+
+
+def _with_first(
+    parts: Parts, asked: Sequence[Instruction], rngs: Sequence[Generator], sampling: Sampling
+) -> list[Instruction]:
+    """The instructions, with a first frame made from the text for those that have none, if the model can."""
+    told = list(asked)
+    bare = [row for row, each in enumerate(told) if FIRST not in each.frames and each.length > 1]
+    images, drawn = [replace(told[row], length=1, frames={}) for row in bare], [rngs[row] for row in bare]
+    if not bare or not (parts.text_to_image or parts.system.stills):
+        return told
+    if parts.text_to_image is not None:
+        made = _pictures(parts, parts.text_to_image, images, drawn)
+    else:
+        made = _walk(parts, images, drawn, sampling, None)
+    for row, picture in zip(bare, made, strict=True):
+        told[row] = replace(told[row], frames={FIRST: picture[0], **told[row].frames})
+    return told
+
+
+def _pictures(
+    parts: Parts, model: Parts, asked: Sequence[Instruction], rngs: Sequence[Generator]
+) -> Float[Tensor, "b 1 c h w"]:
+    """What a text-to-image model makes of the texts, as latents of these parts' codec."""
+    made = _walk(model, asked, rngs, Sampling().of(model.system), None)
+    with torch.no_grad():
+        return parts.codec.encode(model.codec.decode(made))
 
 
 def encoded(parts: Parts, instruction: Instruction, rng: Generator | None = None) -> Instruction:

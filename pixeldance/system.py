@@ -73,6 +73,8 @@ class System:
     warp: how the frames of a model of pictures come to move, None for one that knows how things move.
     guidance_first: the guidance at the first frame, from which it rises evenly to that at the last; None: all alike.
     refiner: a network that mends the estimates at little noise (`nets.refiner`).
+    text_to_image: a model of pictures that makes the first frame where a request has none, reading the text with this
+    one's encoder; None: the network does so itself, in its image mode.
     step_offset: added to the noise level that the network is told, 1000 t; -1 for networks that were trained on DDPM's
     steps counted from 0, as Stable Diffusion's.
     """
@@ -102,6 +104,7 @@ class System:
     guided: Literal["text", "pictures"] = "text"
     motion: float = 127.0
     refiner: RefinerConfig | None = None
+    text_to_image: "System | None" = None
 
     def __post_init__(self) -> None:
         if len(set(self.vector)) < len(self.vector) or not set(self.vector) <= set(get_args(VectorPart)):
@@ -112,6 +115,8 @@ class System:
             raise ValueError("got trained=('refiner',) and no refiner; give the system one")
         if self.refiner is not None:
             self._check_refiner(self.refiner)
+        if self.text_to_image is not None:
+            self._check_text_to_image(self.text_to_image)
         if "text" in self.trained and isinstance(self.text, CLIPConfig | PictureConfig):
             kind = f"a CLIP {self.text.reads} encoder"
             raise ValueError(f"got {kind} to be trained, which is always frozen; wanted trained=('net',)")
@@ -140,6 +145,21 @@ class System:
                 f"make {wanted}"
             )
 
+    def _check_text_to_image(self, pictures: "System") -> None:
+        """Raise ValueError for one that makes no first frames for this system's videos from its texts."""
+        if FIRST not in self.condition.places:
+            raise ValueError("got a text-to-image model for a system without a first frame; take it away")
+        if pictures.text != self.text or self.text.reads != "text" or pictures.condition.places:
+            raise ValueError(
+                f"got a text-to-image model that reads {pictures.text} and takes frames {pictures.condition.places}; "
+                f"wanted one that reads texts by this system's encoder, {self.text}, and takes no frames"
+            )
+        if 1 not in pictures.frames or not set(self.sizes) <= set(pictures.sizes):
+            raise ValueError(
+                f"got a text-to-image model of frames={pictures.frames}, sizes={pictures.sizes}; wanted 1 frame, and "
+                f"at least the sizes {self.sizes}"
+            )
+
     @property
     def clips(self) -> tuple[int, ...]:
         """The lengths of clips that long videos are made of, rising."""
@@ -153,8 +173,9 @@ class System:
 
     @property
     def stills(self) -> bool:
-        """Whether it makes a first frame that is missing, in as many steps as the video: not without a text."""
-        return FIRST in self.condition.places and self.text.reads == "text"
+        """Whether its network makes a first frame that is missing, in as many steps as the video: not without a text,
+        and not where a text-to-image model does."""
+        return FIRST in self.condition.places and self.text.reads == "text" and self.text_to_image is None
 
     def unguided(self, instruction: Instruction) -> Instruction:
         """The request of the unconditional term of guidance: without the text, or without pictures."""
@@ -200,7 +221,8 @@ class System:
 
 
 class Parts(nn.Module):
-    """The networks of a system: codec, text encoder and denoising net."""
+    """The networks of a system: codec, text encoder, denoising net, and where it has them the refiner and the parts of
+    the text-to-image model, whose text encoder is this one's."""
 
     def __init__(self, system: System) -> None:
         super().__init__()
@@ -209,6 +231,9 @@ class Parts(nn.Module):
         self.text: TextEncoder = build_text(system.text)
         self.net = UNet(system.net)
         self.refiner = Refiner(system.refiner) if system.refiner is not None else None
+        self.text_to_image = Parts(system.text_to_image) if system.text_to_image is not None else None
+        if self.text_to_image is not None:
+            self.text_to_image.text = self.text
 
     @property
     def unets(self) -> tuple[UNet, ...]:

@@ -51,13 +51,28 @@ REFINED = replace(
 )
 """The same with a refiner, whose weights `random_parts` leaves as they begin."""
 
+ILLUSTRATED = replace(
+    TINY,
+    text_to_image=replace(
+        TINY,
+        codec=PatchConfig(patch=2),
+        net=replace(TINY.net, channels=12, concat=0, temporal="none"),
+        condition=ImageSlots(first=0, last=False),
+        frames=(1,),
+        steps=5,
+        guidance=3.0,
+    ),
+)
+"""The same with a text-to-image model, of another codec, number of steps and guidance."""
+
 
 def random_parts(system: System = TINY, seed: int = 0) -> Parts:
     """The networks of a system with no weight at zero, so that every condition changes what comes out."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         parts = Parts(system)
-        for weight in (*parts.text.parameters(), *parts.net.parameters()):
+        pictures = () if parts.text_to_image is None else parts.text_to_image.net.parameters()
+        for weight in (*parts.text.parameters(), *parts.net.parameters(), *pictures):
             spread = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.1
             torch.nn.init.normal_(weight, 1.0 if weight.ndim == 1 and bool((weight == 1).all()) else 0.0, spread)
     return parts.eval().requires_grad_(False)

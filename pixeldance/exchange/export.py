@@ -21,7 +21,7 @@ from pixeldance.nets import lora
 from pixeldance.nets.text import CLIPConfig
 from pixeldance.nets.vae import AutoencoderKL
 from pixeldance.pipeline import Pipeline
-from pixeldance.system import System
+from pixeldance.system import Parts, System
 
 MODULE = "pixeldance.exchange.stock"
 PIPELINE = f'''"""PixelDance for diffusers. It needs the package: pip install pixeldance
@@ -48,7 +48,7 @@ def export(pipeline: Pipeline, folder: Path, *, overwrite: bool = False) -> None
             "vae": _codec(new / "vae", parts.codec, system),
             "text_encoder": _text(new / "text_encoder", parts.text, system),
             "tokenizer": _tokenizer(new / "tokenizer", parts.text, system),
-            "refiner": _own(new / "refiner", "refiner", parts.refiner, system.refiner) if parts.refiner else NONE,
+            **{name: _optional(new / name, name, parts, system) for name in ("refiner", "text_to_image")},
             "system": checkpoint.to_json(system),
         }
         _json(new / "model_index.json", index)
@@ -93,6 +93,12 @@ def _own(place: Path, part: str, module: nn.Module, settings: Any) -> list[str]:
     config = {"_class_name": "PixelDanceModel", "part": part, "settings": checkpoint.to_json(settings)}
     _write(place, config, {f"module.{key}": weight for key, weight in module.state_dict().items()})
     return [MODULE, "PixelDanceModel"]
+
+
+def _optional(place: Path, part: str, parts: Parts, system: System) -> list[str] | list[str | None]:
+    """A part that only some systems have."""
+    module = getattr(parts, part)
+    return NONE if module is None else _own(place, part, module, getattr(system, part))
 
 
 def _codec(place: Path, codec: nn.Module, system: System) -> list[str]:

@@ -22,11 +22,17 @@ from pixeldance.nets.unet import UNet
 from pixeldance.pipeline import Pipeline
 from pixeldance.system import Parts
 
-BUILDERS: dict[str, Any] = {"net": UNet, "codec": build_codec, "text": build_text, "refiner": Refiner}
+BUILDERS: dict[str, Any] = {
+    "net": UNet,
+    "codec": build_codec,
+    "text": build_text,
+    "refiner": Refiner,
+    "text_to_image": Parts,
+}
 
 
 class PixelDanceModel(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers is not typed
-    """A part of a model. part: net, codec, text or refiner. settings: its record as JSON (`checkpoint.to_json`)."""
+    """A part of a model. part: one of `BUILDERS`. settings: its record as JSON (`checkpoint.to_json`)."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, part: str, settings: dict[str, Any]) -> None:
@@ -46,9 +52,9 @@ class PixelDanceOutput(BaseOutput):  # type: ignore[misc]
 
 class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
     """unet: our net. vae: diffusers' AutoencoderKL or our codec. text_encoder, tokenizer: transformers' CLIP, or our
-    text encoder and None. refiner: ours, where the system has one. system: the system's record as JSON."""
+    text encoder and None. refiner, text_to_image: ours, where there are any. system: the system's record as JSON."""
 
-    _optional_components = ("tokenizer", "refiner")
+    _optional_components = ("tokenizer", "refiner", "text_to_image")
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
     def __init__(
@@ -58,10 +64,12 @@ class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
         text_encoder: Any,
         tokenizer: Any = None,
         refiner: Any = None,
+        text_to_image: Any = None,
         system: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, refiner=refiner)
+        self.register_modules(unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer)
+        self.register_modules(refiner=refiner, text_to_image=text_to_image)
         self.register_to_config(system=system)
         self._ours: Pipeline | None = None
 
@@ -74,6 +82,8 @@ class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
             parts.net = self.unet.module.float()
             if self.refiner is not None:
                 parts.refiner = self.refiner.module.float()
+            if self.text_to_image is not None:
+                parts.text_to_image = self.text_to_image.module.float()
             if isinstance(self.vae, PixelDanceModel):
                 parts.codec = self.vae.module.float()
             else:

@@ -14,7 +14,7 @@ from pixeldance.systems.magicvideo import MAGICVIDEO
 from pixeldance.systems.make_a_video import MAKE_A_VIDEO
 from pixeldance.systems.modelscope import MODELSCOPE
 from pixeldance.systems.nuwa_xl import NUWA_XL
-from pixeldance.systems.pixeldance import PIXELDANCE, SMALL_PIXELDANCE
+from pixeldance.systems.pixeldance import PIXELDANCE, SMALL_PIXELDANCE, SMALL_STILLS
 from pixeldance.systems.published import Published
 from pixeldance.systems.pyoco import PYOCO
 from pixeldance.systems.svd import SVD
@@ -24,7 +24,7 @@ from pixeldance.systems.vdm import VDM
 from pixeldance.systems.videofusion import VIDEOFUSION
 from pixeldance.training.objective import Objective
 
-__all__ = ["PIXELDANCE", "PUBLISHED", "SMALL_PIXELDANCE", "SYSTEMS"]
+__all__ = ["PIXELDANCE", "PUBLISHED", "SMALL_PIXELDANCE", "SMALL_STILLS", "SYSTEMS"]
 
 PUBLISHED: dict[str, Published] = {
     "pixeldance": Published(about=pixeldance.__doc__ or "", system=PIXELDANCE, objective=Objective()),
@@ -52,4 +52,5 @@ PUBLISHED: dict[str, Published] = {
 SYSTEMS: dict[str, System] = {
     **{name: each.system for name, each in PUBLISHED.items()},
     "small-pixeldance": SMALL_PIXELDANCE,
+    "small-stills": SMALL_STILLS,
 }

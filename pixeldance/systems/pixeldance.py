@@ -71,3 +71,23 @@ SMALL_PIXELDANCE = replace(
 )
 """The model that ships. Where it deviates: a linear codec, both frames tiled over time, the first one never noised (its
 pixels are kept exactly), x0-prediction on a cosine schedule shifted to more noise, text as a vector too."""
+
+SMALL_STILLS = replace(
+    SMALL_PIXELDANCE,
+    codec=PCAConfig(patch=4, channels=32),
+    net=replace(
+        SMALL_PIXELDANCE.net,
+        channels=32,
+        concat=0,
+        widths=(64, 128, 128),
+        attention=(False, True, True),
+        temporal="none",
+        frame_embedding=False,
+        carry=(),
+        locate=False,
+    ),
+    process=VP(betas="cosine", logsnr_shift=-1.5),
+    condition=ImageSlots(first=0, last=False),
+    frames=(1,),
+)
+"""What makes its first frames where a request has none; the paper's come from a text-to-image model too (sec. 4)."""
