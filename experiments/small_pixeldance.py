@@ -173,12 +173,17 @@ def with_text(parts: Parts, text: Path) -> None:
     parts.text.load_state_dict(load_file(text))
 
 
+def newest_of(run: Path) -> Path:
+    """The newest checkpoint in the folder of a run. Raises ValueError where there is none."""
+    newest = latest(run)
+    if newest is None:
+        raise ValueError(f"got no checkpoint in {run}; train it first: --stage {run.name.removeprefix('small_')}")
+    return newest
+
+
 def go_on(parts: Parts, before: Path) -> None:
     """All parts of the newest checkpoint in the folder `before`; a refiner that it has none of stays as it is."""
-    newest = latest(before)
-    if newest is None:
-        raise ValueError(f"got no checkpoint in {before}; train it first: --stage full --out {before}")
-    begun = checkpoint.load(newest)
+    begun = checkpoint.load(newest_of(before))
     for mine, theirs in ((parts.codec, begun.codec), (parts.net, begun.net), (parts.text, begun.text)):
         mine.load_state_dict(theirs.state_dict())
     if parts.refiner is not None and begun.refiner is not None:
@@ -187,10 +192,7 @@ def go_on(parts: Parts, before: Path) -> None:
 
 def begin(parts: Parts, base: Path, text: Path) -> None:
     """Codec and network of the newest checkpoint in the folder `base`, the text encoder of the file `text`."""
-    newest = latest(base)
-    if newest is None:
-        raise ValueError(f"got no checkpoint in {base}; train it first: --stage base --out {base}")
-    begun = checkpoint.load(newest)
+    begun = checkpoint.load(newest_of(base))
     parts.codec.load_state_dict(begun.codec.state_dict())
     parts.net.load_state_dict(parts.net.state_dict() | begun.net.state_dict())  # the place head is new
     parts.text.load_state_dict(load_file(text))
@@ -234,21 +236,24 @@ def main() -> None:
         asked = {name: getattr(arguments, name) for name in ("steps", "cooldown")}
         train(replace(run, **{name: value for name, value in asked.items() if value is not None}), out)
         return
-    newest = latest(out)
-    if newest is None:
-        raise ValueError(f"got no checkpoint in {out}; train first")
+    newest = newest_of(out)
     about = {
         "steps": checkpoint.read_config(newest)["about"]["steps"],
         "experiment": "experiments/small_pixeldance.py",
         "world": recorded(WORLD),
     }
-    parts = checkpoint.load(newest)
-    parts.system = replace(parts.system, **SAMPLING, trained=("net",))
-    rounded: tuple[str, ...] = ()
-    if parts.system.refiner is not None:  # mended twice, on the last two of 7 steps
-        parts.system = replace(parts.system, steps=7)
-        rounded = ("refiner",)
-    checkpoint.save(arguments.ship, parts, torch.float16, about=about, rounded=rounded)
+    parts = illustrated(checkpoint.load(newest), checkpoint.load(newest_of(Path("runs/small_stills"))))
+    networks = [name for name in checkpoint.part_names(parts.system) if not name.endswith("codec")]
+    checkpoint.save(arguments.ship, parts, torch.float16, about=about, rounded=networks)
+
+
+def illustrated(video: Parts, pictures: Parts) -> Parts:
+    """The model that ships: a refined one of videos, mended twice, on the last two of 7 steps, with one of pictures."""
+    of_pictures = replace(pictures.system, steps=16, guidance=2.0, solver="ancestral")
+    parts = Parts(replace(video.system, steps=7, trained=("net",), text_to_image=of_pictures))
+    own = {f"text_to_image.{key}": weight for key, weight in pictures.state_dict().items()}
+    parts.load_state_dict(video.state_dict() | own)
+    return parts
 
 
 if __name__ == "__main__":

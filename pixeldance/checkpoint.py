@@ -78,7 +78,7 @@ def write(
 
     Other safetensors files that already lie in it, in folders of their own, get their hash in the config too.
     """
-    for name in _parts(system):
+    for name in part_names(system):
         state = {key.removeprefix(f"{name}."): each for key, each in weights.items() if key.startswith(f"{name}.")}
         stored = _in_bytes(state) if name in rounded else state
         write_tensors(_stored(stored, dtype), folder / f"{name}.safetensors")
@@ -111,13 +111,13 @@ def load(folder: Path) -> Parts:
 def fill(parts: Parts, folder: Path) -> None:
     """Give networks of the same geometry the weights of a checkpoint. Raises ValueError where it is another one."""
     config = read_config(folder)
-    modules = {name: parts.get_submodule(name) for name in _parts(parts.system)}
+    modules = {name: parts.get_submodule(name) for name in part_names(parts.system)}
     states = {name: _fitting(folder, name, config, module.state_dict()) for name, module in modules.items()}
     for name, state in states.items():
         modules[name].load_state_dict(state)
 
 
-def _parts(system: System) -> tuple[str, ...]:
+def part_names(system: System) -> tuple[str, ...]:
     """The modules of `Parts` that have a file each."""
     refiner = ("refiner",) if system.refiner is not None else ()
     pictures = ("text_to_image.codec", "text_to_image.net") if system.text_to_image is not None else ()

@@ -81,8 +81,14 @@ def page(results: Path = RESULTS) -> str:
     parts += [f"| [{name}](#{name}) | {told(name, results)} |" for name in PUBLISHED]
     for name, published in PUBLISHED.items():
         found = _claims_of_the_paper(results) if name == REPRODUCED else _each_claim(name, results)
-        parts.append(f"\n## {name}\n\n{published.about.strip()}\n\n{found}")
+        parts.append(f"\n## {name}\n\n{published.about.strip()}\n\n{_strip(name)}{found}")
     return "\n".join(parts) + "\n"
+
+
+def _strip(name: str) -> str:
+    """The strip of frames of a system, where one was made (experiments/systems/strips.py)."""
+    strip = f"pictures/systems/{name}.png"
+    return f"![Frames of {name}]({strip})\n\n" if (RESULTS.parents[2] / "docs" / strip).is_file() else ""
 
 
 def _each_claim(name: str, results: Path) -> str:
