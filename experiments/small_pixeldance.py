@@ -167,6 +167,17 @@ def stills() -> Training:
     )
 
 
+def shapes() -> Training:
+    """Then the same with most of the weight on the object: what is left to learn are its edges."""
+    return replace(
+        stills(),
+        prepare=partial(go_on, before=Path("runs/small_stills")),
+        data=partial(Toybox, world=WORLD, frames=1, first=70_000_000),
+        objective=Objective(weight=Weight(cap=1.0, floor=1.0, focus=20.0)),
+        rate=0.006,
+    )
+
+
 def with_text(parts: Parts, text: Path) -> None:
     """A codec of its own, and the text encoder of the file `text`."""
     fit_codec(parts)
@@ -217,6 +228,7 @@ STAGES = {
     "refined": refined,
     "finer": finer,
     "stills": stills,
+    "shapes": shapes,
 }
 
 
@@ -242,7 +254,7 @@ def main() -> None:
         "experiment": "experiments/small_pixeldance.py",
         "world": recorded(WORLD),
     }
-    parts = illustrated(checkpoint.load(newest), checkpoint.load(newest_of(Path("runs/small_stills"))))
+    parts = illustrated(checkpoint.load(newest), checkpoint.load(newest_of(Path("runs/small_shapes"))))
     networks = [name for name in checkpoint.part_names(parts.system) if not name.endswith("codec")]
     checkpoint.save(arguments.ship, parts, torch.float16, about=about, rounded=networks)
 

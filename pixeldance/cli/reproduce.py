@@ -14,7 +14,10 @@ RESULTS, RUNS = Path("experiments/results/claims"), Path("runs/claims")
 
 
 def reproduce(
-    claim: Annotated[str | None, Argument(metavar="[CLAIM]", help="Its name; without one, the list of all.")] = None,
+    claim: Annotated[
+        str | None,
+        Argument(metavar="[CLAIM]", help="Its name, or how some begin (table3); without one, the list of all."),
+    ] = None,
     scale: Annotated[
         str,
         Option(parser=ask.one_of("toy", "quick"), metavar="toy|quick", help="How long arms train: 400 or 120 steps."),
@@ -44,12 +47,13 @@ def reproduce(
     import torch
 
     torch.set_num_threads(threads)
-    command = f"pixeldance reproduce {claim} --scale {scale}"
-    file, found = run.reproduce(
-        claim, run.SCALES[scale], runs, results, tell=lambda text: print(text, file=sys.stderr), command=command
-    )
-    print(_as_text(CLAIMS[claim], found))
-    print(file)
+    for name in [each for each in CLAIMS if each.startswith(f"{claim}-")] or [claim]:
+        command = f"pixeldance reproduce {name} --scale {scale}"
+        file, found = run.reproduce(
+            name, run.SCALES[scale], runs, results, tell=lambda text: print(text, file=sys.stderr), command=command
+        )
+        print(_as_text(CLAIMS[name], found))
+        print(file)
 
 
 def _as_text(claim: "Claim", found: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ Video = UInt8[np.ndarray, "_ _ _ 3"]
 Features = Float[np.ndarray, "n d"]
 Distance = Callable[[Features, Features], float]
 DISTANCES: dict[str, Distance] = {"fvd": frechet_distance, "kvd": kernel_distance}
+PROXY_IS = "video-is-proxy"  # by the motions that our own network tells apart
 RESAMPLES = 40
 WIDEST = 512  # features of a distance that is resampled; of Inception's 2048 that would take a quarter of an hour
 STORED = "none: frames as they were rendered"
@@ -60,7 +61,7 @@ def measured(sets: Sets, networks: Mapping[str, Extractor], rng: np.random.Gener
     return [
         *_of_videos(sets, networks.get("i3d"), rng),
         *_of_pictures(sets, networks.get("inception"), rng),
-        _of_classes(sets, networks.get("c3d")),
+        *_of_classes(sets, networks.get("c3d")),
         *_of_clip(sets, networks.get("clip"), rng),
         *_of_pairs(sets, networks.get("lpips"), rng),
         *_of_motion(sets, rng),
@@ -158,17 +159,24 @@ def _of_pictures(sets: Sets, opened: Extractor | None, rng: np.random.Generator)
     return [fid, Score(name="is", value=value, setting=setting, floor=inception_score(seen[0][1], splits=1)[0])]
 
 
-def _of_classes(sets: Sets, opened: Extractor | None) -> Score:
-    """IS of videos: of the made ones, with that of the real ones."""
+def _of_classes(sets: Sets, opened: Extractor | None) -> list[Score]:
+    """IS of videos, or its proxy: of the made ones, with that of the real ones."""
     why = no_video_is(opened, len(sets.made[0]))
-    if why is not None:
-        return not_computed("video-is", why, sets.setting())
-    assert opened is not None
-    value, floor = (
-        inception_score(extractors.video_classes(opened.net, list(videos)), splits=1)[0]
-        for videos in (sets.made, sets.real)
-    )
-    return Score(name="video-is", value=value, setting=sets.setting(opened.sha256, opened.resize), floor=floor)
+    if why is None:
+        assert opened is not None
+        told = [extractors.video_classes(opened.net, list(videos)) for videos in (sets.made, sets.real)]
+        return [_class_score("video-is", told, sets.setting(opened.sha256, opened.resize))]
+    found, distrust = [not_computed("video-is", why, sets.setting())], proxy.trusted(PROXY_IS)
+    if distrust is not None:
+        return [*found, not_computed(PROXY_IS, distrust, sets.setting())]
+    told = [proxy.seen(videos)[1]["motion"] for videos in (sets.made, sets.real)]
+    return [*found, _class_score(PROXY_IS, told, sets.setting(proxy.digest(), proxy.RESIZE))]
+
+
+def _class_score(name: str, told: Sequence[Features], setting: Setting) -> Score:
+    """The inception score from the class probabilities of the made videos and of the real ones."""
+    value, floor = (inception_score(each, splits=1)[0] for each in told)
+    return Score(name=name, value=value, setting=setting, floor=floor)
 
 
 def _of_clip(sets: Sets, opened: Extractor | None, rng: np.random.Generator) -> list[Score]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.metrics import structural_similarity
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pixeldance.metrics.image import crps, psnr, ssim
 
@@ -20,6 +20,8 @@ def test_psnr():
     assert psnr(black, black) == 100
     assert psnr(black, black + np.uint8(255)) == 0
     assert psnr(black, black + np.uint8(1)) == pytest.approx(20 * math.log10(255))
+    one, other = pictures(12, 10, 3), pictures(12, 10, 3, seed=1)
+    assert psnr(one, other) == pytest.approx(peak_signal_noise_ratio(one, other, data_range=255))
 
 
 @pytest.mark.parametrize("noise", [2, 30, 255])

@@ -10,6 +10,7 @@ import torch
 from pixeldance.data.toybox import clip
 from pixeldance.metrics import proxy
 from pixeldance.metrics.frechet import frechet_distance
+from pixeldance.metrics.inception_score import inception_score
 from pixeldance.metrics.measure import Sets, measured
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
@@ -91,6 +92,18 @@ def test_a_report_refuses_proxies_that_fail(monkeypatch: pytest.MonkeyPatch, tmp
     features = [proxy.seen(each)[0] for each in videos]
     assert shown.value == pytest.approx(frechet_distance(features[0], features[2]))
     assert shown.floor == pytest.approx(frechet_distance(features[0], features[1]))
+
+
+def test_the_inception_score_of_videos_has_a_proxy_that_ranks():
+    """By the motions that our own network tells apart; it is the one proxy that ranked every corruption."""
+    videos = [[clip(first + seed).video for seed in range(4)] for first in (0, 10, 20)]
+    sets = Sets(real=videos[0], others=videos[1], made=videos[2], texts=["a"] * 4, fps=8.0)
+    scores = {score.name: score for score in measured(sets, {}, np.random.default_rng(0))}
+    shown = scores["video-is-proxy"]
+    assert (scores["video-is"].value, shown.setting.extractor) == (None, proxy.digest())
+    value, floor = (inception_score(proxy.seen(each)[1]["motion"], splits=1)[0] for each in (videos[2], videos[0]))
+    assert (shown.value, shown.floor) == (pytest.approx(value), pytest.approx(floor))
+    assert 1 < value < len(proxy.FACTS["motion"])
 
 
 def test_sets_that_cannot_be_compared_are_told():

@@ -144,3 +144,12 @@ def test_the_command_line_lists_claims_and_names_them_for_an_unknown_one(run: Ru
     code, _, err = run("reproduce", "magic", "--results", tmp_path, "--runs", tmp_path)
     assert code == 2
     assert "got the claim 'magic'; wanted one of table3-pictures, " in err
+
+
+def test_claims_that_begin_alike_are_run_together(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(SCALES, "quick", replace(SCALE, name="quick"))
+    code, out, err = run("reproduce", "table3", "--scale", "quick", "--results", tmp_path, "--runs", tmp_path / "runs")
+    assert code == 0, err
+    table = [name for name in CLAIMS if name.startswith("table3-")]
+    assert [Path(line).stem for line in out.splitlines() if line.endswith(".json")] == [f"{n}-quick" for n in table]
+    assert all(f": {CLAIMS[name].says} (" in out for name in table)
