@@ -14,6 +14,7 @@ from pixeldance.diffusion.noise import generators
 from pixeldance.generate import Sampling
 from pixeldance.image import fit
 from pixeldance.instruction import FIRST, LAST, Instruction
+from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import load
 from pixeldance.video import frames_sha256, read_video, write_video
 
@@ -64,6 +65,8 @@ def test_a_longer_video_is_walked_along_and_latents_are_handed_on(old: np.ndarra
     two = clip({FIRST: one[2], LAST: last}, 8)  # type: ignore[index]
     wanted = [pipeline.decode(each[None])[0] for each in (one, two)]  # type: ignore[index]
     assert (frames == np.concatenate([wanted[0][:3], wanted[1][1:]])).all()
+    read = json.loads(Path("new.json").read_text())["meter"]
+    assert read == pytest.approx(meter(frames, first, last, 8.0), abs=1e-6)
     code, out, _ = run("verify", "new.json")
     assert (code, "verified" in out) == (0, True)
 

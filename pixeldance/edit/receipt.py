@@ -12,6 +12,7 @@ from pixeldance.edit.walk import Video, edited, plan_edit
 from pixeldance.film.calls import Call, Given, Plan
 from pixeldance.generate import OnStep
 from pixeldance.image import fit
+from pixeldance.metrics.meter import meter
 from pixeldance.pipeline import Pipeline, check_prompt, check_seed
 from pixeldance.receipt import Model, Picture, Record, Rendered, Verdict, compared, read_record, rendered
 from pixeldance.system import Maker
@@ -69,11 +70,13 @@ class EditRequest(Record):
 
 
 class EditReceipt(Rendered):
-    """report: the figures of `edit.report`, or why there are none."""
+    """report: the figures of `edit.report`, or why there are none. meter: what the director's meter says of the whole
+    video, with the edited ends for what was asked."""
 
     edit: Literal[1] = 1
     request: EditRequest
     report: dict[str, float | str]
+    meter: dict[str, float] = Field(default_factory=dict)
 
     @classmethod
     def of(
@@ -86,7 +89,9 @@ class EditReceipt(Rendered):
         report: dict[str, float | str],
     ) -> "EditReceipt":
         """The receipt of an edit that this pipeline has just made."""
-        return cls(**rendered(clip, video, request.prompt, pipeline, seconds), request=request, report=report)
+        read = meter(video, request.first.pixels(), request.last.pixels(), request.fps)
+        common = rendered(clip, video, request.prompt, pipeline, seconds)
+        return cls(**common, request=request, report=report, meter=read)
 
 
 def is_edit(path: Path) -> bool:
