@@ -120,8 +120,8 @@ def fill(parts: Parts, folder: Path) -> None:
 def part_names(system: System) -> tuple[str, ...]:
     """The modules of `Parts` that have a file each."""
     refiner = ("refiner",) if system.refiner is not None else ()
-    pictures = ("text_to_image.codec", "text_to_image.net") if system.text_to_image is not None else ()
-    return (*PARTS, *refiner, *pictures)
+    pictures = () if system.text_to_image is None else part_names(system.text_to_image)
+    return (*PARTS, *refiner, *(f"text_to_image.{name}" for name in pictures if name != "text"))
 
 
 def check(folder: Path) -> None:
@@ -257,7 +257,9 @@ def _from_bytes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _whole(folder: Path, name: str, config: Mapping[str, Any]) -> Path:
     """A file of a checkpoint that has the hash that the config says."""
-    file, wanted = folder / f"{name}.safetensors", config["sha256"][name]
+    file, wanted = folder / f"{name}.safetensors", config["sha256"].get(name)
+    if wanted is None:
+        raise ValueError(f"{folder}: got a checkpoint without {name}; wanted one of a system that has it")
     if not file.is_file():
         raise ValueError(f"{file}: missing; wanted {FORM}")
     got = file_sha256(file)

@@ -132,7 +132,8 @@ def clips(
     still_scale = math.prod(size) / math.prod(tried[1])
     larger = pixels / (tried[0] * math.prod(tried[1]))
     number, pictures = passes(system, sampling, asked.length), system.text_to_image
-    for_still = passes(system, sampling, 1) if pictures is None else passes(pictures, Sampling(), 1)
+    own = sampling if pictures is None else Sampling(steps=sampling.of(system).steps)
+    for_still = passes(pictures or system, own, 1)
     one = of_video.times(number * scale) + of_still.times(for_still * still_scale) + rest.times(larger)
     one += of_mending.times(mendings(system, sampling, asked.length) * scale)
     turns, crowd = math.ceil(count / workers), max(1.0, workers * torch.get_num_threads() / (os.cpu_count() or 1))

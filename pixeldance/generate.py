@@ -130,10 +130,10 @@ def generate(
 
     On a CPU every instruction runs in a forward of its own: the bytes then depend on the request alone, never on its
     neighbours. Where a first frame is missing it is made from the text (text -> image -> video): by the text-to-image
-    model, with the sampling that is its own, or by the network's image mode. `on_step(i, x)` is called after every step
-    of the video's grid. `start`: of the one video that is asked for. Raises ValueError for given frames of another size
-    than the instruction's, for a start of another shape, and where the weights or settings lead to values that are no
-    numbers.
+    model, with its own solver and guidance and as many steps, or by the network's image mode. `on_step(i, x)` is called
+    after every step of the grid of what is asked for. `start`: of the one video that is asked for. Raises ValueError
+    for given frames of another size than the instruction's, for a start of another shape, and where the weights or
+    settings lead to values that are no numbers.
     """
     sampling = (sampling or Sampling()).of(parts.system)
     if start is not None:
@@ -143,7 +143,7 @@ def generate(
         return torch.cat([generate(parts, [one], [rng], sampling, on_step) for one, rng in each])
     asked = [encoded(parts, instruction, rng) for instruction, rng in zip(instructions, rngs, strict=True)]
     if parts.text_to_image is not None and asked[0].length == 1 and start is None:
-        x = _pictures(parts, parts.text_to_image, asked, rngs)
+        x = _pictures(parts, parts.text_to_image, asked, rngs, sampling.steps, on_step)
     else:
         x = _walk(parts, _with_first(parts, asked, rngs, sampling), rngs, sampling, on_step, start)
     if not bool(x.isfinite().all()):
@@ -161,7 +161,7 @@ def _with_first(
     if not bare or not (parts.text_to_image or parts.system.stills):
         return told
     if parts.text_to_image is not None:
-        made = _pictures(parts, parts.text_to_image, images, drawn)
+        made = _pictures(parts, parts.text_to_image, images, drawn, sampling.steps, None)
     else:
         made = _walk(parts, images, drawn, sampling, None)
     for row, picture in zip(bare, made, strict=True):
@@ -170,10 +170,15 @@ def _with_first(
 
 
 def _pictures(
-    parts: Parts, model: Parts, asked: Sequence[Instruction], rngs: Sequence[Generator]
+    parts: Parts,
+    model: Parts,
+    asked: Sequence[Instruction],
+    rngs: Sequence[Generator],
+    steps: int | None,
+    on_step: OnStep | None,
 ) -> Float[Tensor, "b 1 c h w"]:
-    """What a text-to-image model makes of the texts, as latents of these parts' codec."""
-    made = _walk(model, asked, rngs, Sampling().of(model.system), None)
+    """What a text-to-image model makes of the texts, as latents of these parts' codec; `on_step` sees its own."""
+    made = _walk(model, asked, rngs, Sampling(steps=steps).of(model.system), on_step)
     with torch.no_grad():
         return parts.codec.encode(model.codec.decode(made))
 

@@ -73,8 +73,8 @@ class System:
     warp: how the frames of a model of pictures come to move, None for one that knows how things move.
     guidance_first: the guidance at the first frame, from which it rises evenly to that at the last; None: all alike.
     refiner: a network that mends the estimates at little noise (`nets.refiner`).
-    text_to_image: a model of pictures that makes the first frame where a request has none, reading the text with this
-    one's encoder; None: the network does so itself, in its image mode.
+    text_to_image: a model of pictures that makes them, and the first frame where a request has none, reading the text
+    with this one's encoder; None: the network does so itself, in its image mode.
     step_offset: added to the noise level that the network is told, 1000 t; -1 for networks that were trained on DDPM's
     steps counted from 0, as Stable Diffusion's.
     """
@@ -147,8 +147,13 @@ class System:
 
     def _check_text_to_image(self, pictures: "System") -> None:
         """Raise ValueError for one that makes no first frames for this system's videos from its texts."""
-        if FIRST not in self.condition.places:
-            raise ValueError("got a text-to-image model for a system without a first frame; take it away")
+        if FIRST not in self.condition.places or 1 not in self.frames:
+            raise ValueError(
+                f"got a text-to-image model for a system of frames={self.frames} that takes "
+                f"{self.condition.places}; wanted one that makes 1 frame too, and takes a first one"
+            )
+        if "text" in self.trained:
+            raise ValueError("got a text-to-image model and trained='text', by which it reads; wanted ('net',)")
         if pictures.text != self.text or self.text.reads != "text" or pictures.condition.places:
             raise ValueError(
                 f"got a text-to-image model that reads {pictures.text} and takes frames {pictures.condition.places}; "
@@ -222,18 +227,26 @@ class System:
 
 class Parts(nn.Module):
     """The networks of a system: codec, text encoder, denoising net, and where it has them the refiner and the parts of
-    the text-to-image model, whose text encoder is this one's."""
+    the text-to-image model, which reads by this one's text encoder."""
 
-    def __init__(self, system: System) -> None:
+    text: TextEncoder
+
+    def __init__(self, system: System, text: TextEncoder | None = None) -> None:
+        """text: the encoder of another model to read by (`read_by`); None builds one."""
         super().__init__()
         self.system = system
         self.codec: Codec = build_codec(system.codec)
-        self.text: TextEncoder = build_text(system.text)
+        if text is None:
+            self.text = build_text(system.text)
+        else:
+            self.read_by(text)
         self.net = UNet(system.net)
         self.refiner = Refiner(system.refiner) if system.refiner is not None else None
-        self.text_to_image = Parts(system.text_to_image) if system.text_to_image is not None else None
-        if self.text_to_image is not None:
-            self.text_to_image.text = self.text
+        self.text_to_image = Parts(system.text_to_image, self.text) if system.text_to_image is not None else None
+
+    def read_by(self, text: TextEncoder) -> None:
+        """Read texts by an encoder that is kept, moved and trained with another model: it is no part of this one."""
+        object.__setattr__(self, "text", text)
 
     @property
     def unets(self) -> tuple[UNet, ...]:

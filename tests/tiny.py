@@ -53,6 +53,7 @@ REFINED = replace(
 
 ILLUSTRATED = replace(
     TINY,
+    trained=("net",),
     text_to_image=replace(
         TINY,
         codec=PatchConfig(patch=2),

@@ -53,8 +53,10 @@ def strip(name: str) -> np.ndarray:
 
 
 def main() -> None:
+    PLACE.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[1:] or PUBLISHED:
-        write_image(PLACE / f"{name}.png", np.asarray(Image.fromarray(strip(name)).quantize(128).convert("RGB")))
+        picture = np.asarray(Image.fromarray(strip(name)).quantize(128).convert("RGB"))
+        write_image(PLACE / f"{name}.png", picture, overwrite=True)
         print(PLACE / f"{name}.png", flush=True)
 
 

@@ -20,14 +20,20 @@ from pixeldance.nets.refiner import Refiner
 from pixeldance.nets.text import build_text
 from pixeldance.nets.unet import UNet
 from pixeldance.pipeline import Pipeline
-from pixeldance.system import Parts
+from pixeldance.system import Parts, System
+
+
+def pictures(system: System) -> Parts:
+    """A text-to-image model without an encoder: it reads by the video model's."""
+    return Parts(system, text=nn.Identity())  # type: ignore[arg-type]
+
 
 BUILDERS: dict[str, Any] = {
     "net": UNet,
     "codec": build_codec,
     "text": build_text,
     "refiner": Refiner,
-    "text_to_image": Parts,
+    "text_to_image": pictures,
 }
 
 
@@ -94,6 +100,8 @@ class PixelDancePipeline(DiffusionPipeline):  # type: ignore[misc]
                 clip: Any = parts.text
                 _copy(self.text_encoder, clip.model, names.text(clip.model.state_dict()), names.old_text)
                 clip.tokenizer = self.tokenizer  # a cached property, set before its first use
+            if parts.text_to_image is not None:
+                parts.text_to_image.read_by(parts.text)
             self._ours = Pipeline(parts.eval().requires_grad_(False))
         return self._ours.to(self.unet.device)
 

@@ -80,7 +80,7 @@ def make_clip(bench: Bench, task: ClipTask, text: str) -> None:
             raise Stop
 
     def on_step(index: int, _: Tensor) -> None:
-        # Of a pretrained pipeline, which has no points: interrupted, it begins again.
+        # Of what has no points, a pretrained pipeline or a text-to-image model: interrupted, it begins again.
         bench.beat(index + 1, False)
         if bench.ending():
             raise Stop
@@ -91,7 +91,8 @@ def make_clip(bench: Bench, task: ClipTask, text: str) -> None:
     def around(solver: Step) -> Step:
         return resumable(watched(solver, show), rng, read_point(place, text), on_point)
 
-    following = on_step if checkpoint.is_pipeline(bench.folder) else None
+    pointless = checkpoint.is_pipeline(bench.folder) or (asked.frames == 1 and pipeline.system.text_to_image)
+    following = on_step if pointless else None
     video = pipeline.render(asked.instruction(pipeline.system), rng, replace(sampling, around=around), following)
     receipt = _private(Receipt.of(VIDEO, video, asked, pipeline, time.perf_counter() - start))
     bench.beat(None, False)

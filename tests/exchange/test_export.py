@@ -110,7 +110,7 @@ def test_the_stock_parts_are_stock(stable: tuple[Path, Pipeline], tmp_path: Path
 
 
 def test_parts_that_no_stock_class_knows_go_out_as_ours(picture: Path, tmp_path: Path, run: Run) -> None:
-    system = replace(REFINED, text_to_image=ILLUSTRATED.text_to_image)
+    system = replace(REFINED, trained=("net",), text_to_image=ILLUSTRATED.text_to_image)
     model, parts = tmp_path / "model", random_parts(system)
     assert parts.refiner is not None
     torch.nn.init.normal_(parts.refiner.unet.conv_out.weight)
